@@ -1,7 +1,7 @@
 //! Why a device has, gets or loses a tag or a value, or why not: the verdict, the rules that won and lost, the conditions with
-//! the device's actual values, and everything else that decides.
+//! the device's values, and everything else that decides.
 //!
-//! Plans nothing anew: the verdict is the plan's. How it reads is for `report`; as JSON it is its own form.
+//! Does not plan anew: the verdict is the plan's. `report` decides how it reads; this form is its JSON.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -32,16 +32,16 @@ pub struct Explanation {
     pub name: Option<String>,
     /// Whether the policy may touch it.
     pub is_in_scope: bool,
-    /// The scope's conditions; absent where the policy states no scope (then: not merged into another device).
+    /// The scope's conditions; absent if the policy states no scope (then: not merged into another device).
     pub scope: Option<Condition>,
     pub protections: Vec<Stated>,
     /// Every rule: in file order, those that select the device and those that do not.
     pub rules: Vec<Stated>,
-    /// The tags that were asked about: one, or all that the device carries or should carry.
+    /// The tags of the question: one, or all that the device carries or should carry.
     pub tags: Vec<TagExplained>,
-    /// The device value; absent where one tag was asked about.
+    /// The device value; absent if the question is about one tag.
     pub value: Option<ValueExplained>,
-    /// Which device group it is in, and why; absent without a file of device groups.
+    /// Its device group, and why; absent without a file of device groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupExplained>,
 }
@@ -54,17 +54,17 @@ pub struct Stated {
     pub place: Place,
     /// Its priority; absent for protections.
     pub priority: Option<i64>,
-    /// Whether it exists at this moment.
+    /// Whether it is in force at this moment.
     pub is_live: bool,
-    /// Whether it applies to the device: it is live, the device is in scope, and the conditions hold.
+    /// Whether it applies to the device: it is in force, the device is in scope, and the conditions hold.
     pub applies: bool,
-    /// Whether that depends on unknown data. What a rule would change then stays as it is; a protection then applies.
+    /// Whether that depends on unknown data. Then nothing that a rule would change is changed, and a protection applies.
     pub is_undecided: bool,
     /// Its conditions with the device's values.
     pub condition: Condition,
-    /// What it says, as written: `+tag`, `-tag`, `=High`; for protections the reason.
+    /// Its effect as written: `+tag`, `-tag`, `=High`; for protections the reason.
     pub says: Vec<String>,
-    /// Its templates that yield no tag on the device, where it applies or may apply.
+    /// Its templates that yield no tag on the device, if it applies or may apply.
     pub no_tags: Vec<NoTag>,
 }
 
@@ -74,15 +74,15 @@ pub struct Stated {
 pub struct Condition {
     /// In the policy's words.
     pub label: String,
-    /// Whether it holds; `null` where nobody knows: it reads unknown data, or has no result.
+    /// Whether it holds; `null` if that is unknown, because it reads unknown data or has no result.
     pub holds: Option<bool>,
-    /// What the device has; absent where it has nothing, and for conditions that only combine others.
+    /// The device's value; absent if it has none, and for conditions that only combine others.
     pub actual: Option<String>,
     pub place: Place,
     pub children: Vec<Condition>,
 }
 
-/// How a question about a device ends.
+/// The answer to a question about a tag or a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
@@ -91,13 +91,13 @@ pub enum Verdict {
     /// It will be added or set.
     Added,
     Removed,
-    /// It differs and is withheld; `because` says why.
+    /// It should change, but the change is withheld; `because` says why.
     Withheld,
-    /// It is there, and the policy says nothing about it: never touched.
+    /// The device has it, and the policy says nothing about it: it is never touched.
     Untouched,
-    /// It is there, should perhaps not be, and stays: a rename does not apply on this device.
+    /// The device has it and should perhaps not have it, but keeps it: a rename does not apply on this device.
     Stays,
-    /// It is not there, and nobody wants it.
+    /// The device does not have it, and should not.
     Absent,
     /// The device is out of scope.
     OutOfScope,
@@ -113,25 +113,25 @@ pub struct TagExplained {
     pub verdict: Verdict,
     /// Why: the cause of the change (`rule`, `unselected`, …), or the reason for which it is withheld with its name.
     pub because: Option<String>,
-    /// What keeps it as it is, where it is withheld or nothing owns it.
+    /// Why it is kept, if it is withheld or has no owner.
     pub stay: Option<KeptBy>,
-    /// Rules that apply and give or forbid it; the winning ones first.
+    /// Rules that apply and give or forbid it, the winners first.
     pub statements: Vec<Statement>,
-    /// What owns it.
+    /// Its owner.
     pub claim: Option<ClaimedBy>,
-    /// The family that it is in, with its members, the strongest first.
+    /// Its family and the family's members, the strongest first.
     pub family: Option<(String, Vec<String>)>,
     /// The name that a rename gives it.
     pub renamed_to: Option<String>,
     /// The entry of `retire` that covers it.
     pub retired: Option<(String, Place)>,
-    /// The cap on its removal, where the plan removes it somewhere: counted, allowed, live devices in scope that carry it.
+    /// The cap on its removal, if the plan removes it from some device: counted, allowed, live devices in scope that carry it.
     pub cap: Option<(u64, u64, u64)>,
-    /// Removals of it in the whole plan, with those that the cap does not count: one half of a rename.
+    /// Removals of it in the whole plan, including the halves of renames, which the cap does not count.
     pub removals: u64,
 }
 
-/// A rule's say.
+/// A rule's statement.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
@@ -149,17 +149,17 @@ pub struct Statement {
 pub struct ValueExplained {
     /// As read.
     pub live: Option<String>,
-    /// As the policy says; absent where it says nothing.
+    /// As the policy says; absent if it says nothing.
     pub wanted: Option<String>,
     pub verdict: Verdict,
     pub because: Option<String>,
-    /// What keeps it as it is, where it is withheld.
+    /// Why it is kept, if it is withheld.
     pub stay: Option<KeptBy>,
-    /// Rules that apply and give a value; the winning ones first.
+    /// Rules that apply and give a value, the winners first.
     pub statements: Vec<Statement>,
 }
 
-/// Explains one device, or one tag on it. `plan` is the plan that was made from `desired`, as the guard left it.
+/// Explains a device, or one tag on it. `plan` was made from `desired`, and the guard has seen it.
 pub fn explain(
     desired: &Desired<'_>,
     plan: &Plan,
@@ -278,7 +278,7 @@ impl Explainer<'_> {
         names
     }
 
-    /// Where the plan has this device: its changes, and each group that sets some aside.
+    /// The plan's entries for this device: its changes, and each group of withheld changes that contains it.
     fn places(&self) -> Vec<(Option<&Withheld>, &DeviceChange)> {
         let id = self.desired.snapshot.id(self.row);
         fn find<'a>(devices: &'a [DeviceChange], id: &str) -> Option<&'a DeviceChange> {
@@ -306,7 +306,7 @@ impl Explainer<'_> {
         )
     }
 
-    /// Statements with the strongest first.
+    /// Statements, the strongest first.
     fn ranked(&self, mut said: Vec<(u32, i64, String)>) -> Vec<Statement> {
         said.sort_by_key(|(rule, priority, _)| (std::cmp::Reverse(*priority), *rule));
         let strongest = said.first().map(|(_, priority, _)| *priority);

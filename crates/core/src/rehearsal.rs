@@ -1,6 +1,6 @@
-//! Rehearses policy tests: each device of a test goes through the same stages as the tenant's devices, alone.
+//! Runs policy tests: each test's device goes through the same stages as the tenant's devices, alone.
 //!
-//! Reads no test file (that is `policy`) and does not say how a failure looks (that is `report`).
+//! `policy` reads the test files, `report` decides how a failure looks.
 
 mod queries;
 
@@ -23,15 +23,15 @@ use crate::selection::{self, HuntingResults, Selections};
 use crate::text;
 use crate::time::Timestamp;
 
-/// The id of a test's device that states none.
+/// The id of a test device that has none.
 const NAMELESS: &str = "device-of-this-test";
 
-/// How all tests ended.
+/// The results of all tests.
 #[derive(Clone, Debug)]
 pub struct Rehearsal {
-    /// One entry a test, in their order.
+    /// One entry per test, in their order.
     pub tests: Vec<Rehearsed>,
-    /// Rules that no test's device was selected by: indices into [`Policy::rules`].
+    /// Rules that selected no test's device: indices into [`Policy::rules`].
     pub unmatched: Vec<u32>,
 }
 
@@ -42,51 +42,51 @@ impl Rehearsal {
     }
 }
 
-/// How one test ended.
+/// The result of one test.
 #[derive(Clone, Debug)]
 pub struct Rehearsed {
-    /// What the test shows.
+    /// The sentence that names the test.
     pub name: String,
-    /// Where it stands, in the test files.
+    /// Its place in the test files.
     pub span: Span,
     /// Expectations that are not met.
     pub failures: Vec<Failure>,
-    /// Why the device has what it has; only where an expectation is not met.
+    /// Why the device has its state; only if an expectation failed.
     pub explanation: Option<Explanation>,
-    /// Why the test could not be rehearsed: conflicts between rules (places in the policy files).
+    /// Why the test could not run: conflicts between rules (places in the policy files).
     pub conflicts: Vec<Diagnostic>,
-    /// Why the test could not be rehearsed, one sentence each: a device that cannot be, a lookup that the policy lacks.
+    /// Why the test could not run, one sentence each: an impossible device, a lookup that the policy lacks.
     pub problems: Vec<String>,
 }
 
 impl Rehearsed {
-    /// Whether everything that it expects is so.
+    /// Whether all expectations hold.
     pub fn has_passed(&self) -> bool {
         self.failures.is_empty() && self.conflicts.is_empty() && self.problems.is_empty()
     }
 }
 
-/// An expectation that is not met.
+/// An expectation that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The key in `expect`: `tags`, `includes`, `excludes`, `removes`, `deviceValue`, `rules`, `group`.
     pub key: &'static str,
-    /// As expected, bytewise; for `excludes` what should not be there.
+    /// The expected items, bytewise; for `excludes` those that should be absent.
     pub expected: Vec<String>,
-    /// As it is, bytewise; for `deviceValue` empty where the policy gives none.
+    /// The actual items, bytewise; for `deviceValue` empty if the policy gives none.
     pub actual: Vec<String>,
-    /// Where the expectation stands, in the test files.
+    /// The place of the expectation in the test files.
     pub span: Span,
 }
 
 impl Failure {
-    /// What is expected and is not so.
+    /// Expected items that are absent.
     pub fn missing(&self) -> Vec<&str> {
         let lacking = self.expected.iter().filter(|item| !self.actual.contains(item));
         if self.key == "excludes" { Vec::new() } else { lacking.map(String::as_str).collect() }
     }
 
-    /// What is so and is not expected.
+    /// Items that are present and not expected.
     pub fn unexpected(&self) -> Vec<&str> {
         let is_unexpected = |item: &&String| match self.key {
             "includes" => false,
@@ -105,8 +105,8 @@ struct RehearsedDevice {
     rules: Vec<u32>,
 }
 
-/// Rehearses all tests. `now` is the clock of tests without one of their own; `hunting` holds recorded results: a query
-/// without one selects nothing.
+/// Runs all tests. `now` is the clock of tests without their own; `hunting` has recorded results, and a query without one selects
+/// nothing.
 pub fn rehearse(
     policy: &Policy,
     sources: &Sources,
@@ -114,7 +114,7 @@ pub fn rehearse(
     hunting: &HuntingResults,
     now: Timestamp,
 ) -> Rehearsal {
-    // Tests state the rows of lookups themselves, so that they do not change with the data files.
+    // Tests state the rows of lookups themselves, so that changes of data files do not break them.
     let mut bare = policy.clone();
     for lookup in &mut bare.lookups {
         lookup.rows = Arc::default();
@@ -158,7 +158,7 @@ fn rehearse_test(
             return rehearsed;
         }
     };
-    // Rows of lookups belong to this device whatever their key: it is joined by its id.
+    // The stated row belongs to this device whatever its key is, so it is joined by the device's id.
     for lookup in &mut policy.lookups {
         lookup.matches = Field::Id;
         let keys = &mut Arc::make_mut(&mut lookup.rows).keys;
@@ -200,7 +200,7 @@ fn rehearse_test(
     rehearsed
 }
 
-/// Compares the device group after the plan with what the test expects.
+/// Compares the device group after the plan with the expectation.
 fn check_group(
     test: &PolicyTest,
     policy: &Policy,
@@ -288,7 +288,7 @@ fn failures(expect: &Expectations, outcome: &RehearsedDevice, policy: &Policy) -
     failures
 }
 
-/// Gives each lookup the row that the test states. Returns what the policy lacks.
+/// Gives each lookup the row that the test states. Returns problems with names that the policy lacks.
 fn fill_lookups(policy: &mut Policy, test: &PolicyTest) -> Vec<String> {
     let mut problems = Vec::new();
     for (name, row) in &test.lookups {
@@ -315,7 +315,7 @@ fn fill(lookup: &mut Lookup, row: &BTreeMap<String, String>, problems: &mut Vec<
     lookup.rows = Arc::new(LookupRows { keys, cells, lines, ..LookupRows::default() });
 }
 
-/// The device of a test as the only one of a snapshot, read as the service would answer it.
+/// A snapshot with only the test's device, in the form of the service's answer.
 fn snapshot(test: &PolicyTest) -> Result<Snapshot, String> {
     let mut object = Map::new();
     for (name, value) in &test.device {
@@ -354,7 +354,7 @@ fn snapshot(test: &PolicyTest) -> Result<Snapshot, String> {
     }
 }
 
-/// `deviceName` and `domain` are parts of the name; a test may state them in its place.
+/// Builds the name from `deviceName` and `domain`, which a test may state in its place.
 fn name_device(object: &mut Map<String, Value>) {
     let parts = [object.remove("deviceName"), object.remove("domain")];
     if object.contains_key("computerDnsName") {
@@ -367,7 +367,7 @@ fn name_device(object: &mut Map<String, Value>) {
     }
 }
 
-/// `vmMetadata.vmId` and its like stand in an object of their own.
+/// Moves `vmMetadata.vmId` and the like into an object of their own.
 fn nest_metadata(object: &mut Map<String, Value>) {
     let dotted: Vec<String> = object.keys().filter(|key| key.starts_with("vmMetadata.")).cloned().collect();
     let mut metadata = Map::new();
@@ -380,7 +380,7 @@ fn nest_metadata(object: &mut Map<String, Value>) {
     }
 }
 
-/// Addresses and hardware addresses are entries of one list.
+/// Joins addresses and hardware addresses into the API's one list.
 fn list_addresses(object: &mut Map<String, Value>) {
     let mut entries = Vec::new();
     for (key, inner) in [("ipAddresses", "ipAddress"), ("macAddresses", "macAddress")] {

@@ -1,34 +1,34 @@
-//! The questions that the service's documentation leaves open, which answers each has, and what runs saw of them for free.
+//! The questions that the service's documentation leaves open, their possible answers, and the observations of runs.
 //!
-//! Asks nothing; that is `probe`.
+//! Asks nothing; `probe` does.
 
 use std::collections::BTreeMap;
 
 mdetag_vocabulary::words! {
-    /// A question about the service, in the order in which they are asked.
+    /// A question about the service, in the order in which a probe asks.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Question {
-        /// Whether a list asked for with `$top` has a link to the next page.
+        /// Whether a list requested with `$top` has a link to the next page.
         LinkWithTop = "linkWithTop",
-        /// Whether a list asked for without `$top` has one.
+        /// Whether a list requested without `$top` has one.
         LinkWithoutTop = "linkWithoutTop",
         /// Devices on a full page.
         PageSize = "pageSize",
-        /// Whether `$skip` goes on behind a full page.
+        /// Whether `$skip` works beyond a full page.
         SkipBeyondPage = "skipBeyondPage",
-        /// Whether `$filter` takes `lastSeen`.
+        /// Whether `$filter` accepts `lastSeen`.
         FilterLastSeen = "filterLastSeen",
-        /// Whether `$filter` takes `healthStatus`.
+        /// Whether `$filter` accepts `healthStatus`.
         FilterHealthStatus = "filterHealthStatus",
-        /// Whether `$filter` takes `onboardingStatus`.
+        /// Whether `$filter` accepts `onboardingStatus`.
         FilterOnboardingStatus = "filterOnboardingStatus",
-        /// Whether `$filter` takes `rbacGroupId`.
+        /// Whether `$filter` accepts `rbacGroupId`.
         FilterRbacGroupId = "filterRbacGroupId",
-        /// Whether `$filter` takes `id`.
+        /// Whether `$filter` accepts `id`.
         FilterId = "filterId",
-        /// What a bulk call answers when all is well.
+        /// The answer of a bulk call that succeeds.
         BulkAnswer = "bulkAnswer",
-        /// What tagging one device answers when all is well.
+        /// The answer to tagging one device that succeeds.
         SingleAnswer = "singleAnswer",
         /// Whether a bulk call may name a device twice.
         DuplicateIds = "duplicateIds",
@@ -36,48 +36,48 @@ mdetag_vocabulary::words! {
         TagCase = "tagCase",
         /// Whether blanks at a tag's ends are kept.
         TagBlanks = "tagBlanks",
-        /// Whether a tag of 200 characters is taken.
+        /// Whether a tag of 200 characters is accepted.
         TagLength = "tagLength",
-        /// What happens to a tag of 201 characters.
+        /// The fate of a tag with 201 characters.
         LongerTag = "longerTag",
-        /// What a bulk call with an id that nobody has answers.
+        /// The answer of a bulk call with an id that no device has.
         UnknownId = "unknownId",
         /// Whether removing a tag that the device lacks succeeds.
         RemoveAbsent = "removeAbsent",
-        /// What a bulk call without ids answers.
+        /// The answer of a bulk call without ids.
         EmptyIds = "emptyIds",
-        /// What setting a value answers.
+        /// The answer to setting a value.
         ValueAnswer = "valueAnswer",
         /// Whether `PATCH` with a value alone keeps the tags.
         PatchValue = "patchValue",
-        /// What `PATCH` does with tags that its list leaves out.
+        /// The fate of tags that the list of a `PATCH` leaves out.
         PatchTags = "patchTags",
         /// How long the list lags behind a write, in seconds.
         ListLag = "listLag",
-        /// What a refusal for too many calls looks like, if one came.
+        /// The form of a 429, if one came.
         Throttle = "throttle",
-        /// What a refusal for too many calls says its limit counts by. No probe asks; runs note it.
+        /// What a 429 says its limit counts by. Only runs observe it; no probe asks.
         ThrottleKey = "throttleKey",
-        /// Properties of a device that this version does not know, as a number. No probe asks; runs note it.
+        /// Number of properties of a device that this version does not know. Only runs observe it.
         UnknownProperties = "unknownProperties",
-        /// Words of closed lists that this version does not know, as a number. No probe asks; runs note it.
+        /// Number of words of closed lists that this version does not know. Only runs observe it.
         UnknownWords = "unknownWords",
-        /// The code of a refusal for too many calls. No probe asks; runs note it.
+        /// The code of a 429. Only runs observe it.
         ThrottleCode = "throttleCode",
-        /// The limit that such a refusal names, in calls. No probe asks; runs note it.
+        /// The limit that a 429 names, in calls. Only runs observe it.
         ThrottleLimit = "throttleLimit",
-        /// How such a refusal says when to come back. No probe asks; runs note it.
+        /// How a 429 says when to come back. Only runs observe it.
         RetryAfterForm = "retryAfterForm",
-        /// Whether answers have headers about limits. No probe asks; runs note it.
+        /// Whether answers have headers about limits. Only runs observe it.
         RateLimitHeaders = "rateLimitHeaders",
-        /// What a 403 says. No probe asks; runs note it.
+        /// The form of a 403. Only runs observe it.
         ForbiddenText = "forbiddenText",
-        /// What a 401 says. No probe asks; runs note it.
+        /// The form of a 401. Only runs observe it.
         UnauthorizedText = "unauthorizedText",
     }
 }
 
-/// What is assumed while nothing is measured: the verdict in whose place everything still comes out right, only slower.
+/// The assumption while nothing is measured: the verdict under which everything stays correct, only slower.
 pub fn assumed(question: Question) -> &'static str {
     match question {
         Question::LinkWithTop | Question::LinkWithoutTop | Question::Throttle => "either",
@@ -110,7 +110,7 @@ pub fn assumed(question: Question) -> &'static str {
     }
 }
 
-/// The verdicts that a question may end with, beside `notMeasured`, which each may.
+/// The possible verdicts on a question, besides `notMeasured`.
 pub fn verdicts(question: Question) -> &'static [&'static str] {
     match question {
         Question::LinkWithTop | Question::LinkWithoutTop => &["present", "absent"],
@@ -145,7 +145,7 @@ pub fn verdicts(question: Question) -> &'static [&'static str] {
     }
 }
 
-/// What a run saw of the service without a call of its own: the last answer to each question, and the longest lag.
+/// The observations of a run without a call of its own: the last answer to each question, and the longest lag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceObservations(BTreeMap<Question, (&'static str, Option<u64>)>);
 
@@ -156,8 +156,8 @@ impl ServiceObservations {
         let seen = (verdict, number);
         let known = self.0.entry(question).or_insert(seen);
         let replaces = match question {
-            // One write that the list shows at once says nothing against another that it showed late, and a page without a word
-            // that nobody knows says nothing against another that had one.
+            // A write that the list shows at once does not contradict one that it showed late, and a page without an unknown word
+            // does not contradict one that had one.
             Question::ListLag | Question::UnknownProperties | Question::UnknownWords => number >= known.1,
             Question::RateLimitHeaders => known.0 == "absent",
             _ => true,
@@ -167,7 +167,7 @@ impl ServiceObservations {
         }
     }
 
-    /// Takes what another part of the run saw.
+    /// Adds the observations of another part of the run.
     pub fn take(&mut self, other: &ServiceObservations) {
         other.iter().for_each(|(question, verdict, number)| self.note(question, verdict, number));
     }

@@ -1,7 +1,7 @@
-//! JSON that says all that it seems to say: no key stands twice, of which readers take the first or the last, and no link to the
-//! rest is passed over.
+//! JSON that means what it seems to mean: no object has a key twice, of which readers take the first or the last, and no link to
+//! the rest of a list is ignored.
 //!
-//! Knows no format but that of lists in parts.
+//! Knows no format except that of lists in parts.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::text::visible;
 
-/// Whether a key says where the rest of a list is, in the spelling of any version of OData and in any case. What follows it is never
-/// the whole.
+/// Whether a key links to the rest of a list, as spelled in any version of OData and in any case. A list with one is never
+/// complete.
 pub fn is_next_link(key: &str) -> bool {
     let bare = key.strip_prefix('@').unwrap_or(key);
     let has_prefix = bare.get(..6).is_some_and(|prefix| prefix.eq_ignore_ascii_case("odata."));
@@ -20,14 +20,14 @@ pub fn is_next_link(key: &str) -> bool {
     bare.eq_ignore_ascii_case("nextLink")
 }
 
-/// A value of which no object, at any depth, holds a key twice. Of any format that serde reads.
+/// A value in which no object, at any depth, has a key twice, in any format that serde reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StrictValue(pub Value);
 
-/// Reads a JSON document. Use it where maps or free values are read: of a struct's keys serde itself sees repeats.
+/// Reads a JSON document. Use it for maps and free values: for structs, serde itself notices repeated keys.
 ///
 /// # Errors
-/// No JSON, JSON of another form, and a key that stands twice in one object.
+/// Text that is not JSON, JSON of another form, and an object with a repeated key.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice::<Unrepeated>(bytes)?;
     serde_json::from_slice(bytes)
@@ -106,7 +106,7 @@ fn repeated<E: serde::de::Error>(key: &str) -> E {
     E::custom(format_args!("the key `{}` stands twice in one object", visible(&cut)))
 }
 
-/// As [`StrictValue`], and keeps nothing.
+/// Like [`StrictValue`], without keeping the value.
 struct Unrepeated;
 
 impl<'de> Deserialize<'de> for Unrepeated {

@@ -1,4 +1,4 @@
-//! Who may do what on the API routes: the checks of a token in the order in which the service makes them.
+//! Checks the token of a call on the API routes, in the service's own order, and says what the caller may do.
 //!
 //! Issues no tokens; that is `sign_in`.
 
@@ -13,7 +13,7 @@ use crate::switches::Switch;
 use crate::wire::{Answer, Request};
 use mdetag_vocabulary::time::Timestamp;
 
-/// Who calls.
+/// The authenticated caller.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Caller {
     pub(super) app: String,
@@ -51,7 +51,7 @@ pub(super) fn audiences(cloud: &str) -> &'static [&'static str] {
             "https://api-uk.securitycenter.microsoft.com",
             "https://api-au.securitycenter.microsoft.com",
             "https://api.securitycenter.windows.com",
-            // The audience of the service's first documentation, and still a connector's default.
+            // From the service's first documentation, and still the default of a connector.
             "https://securitycenter.onmicrosoft.com/windowsatpservice",
             "fc780465-2017-40d4-a0c5-307022471b92",
         ],
@@ -121,7 +121,7 @@ fn roles(service: &Service, route: Route, claims: &Value) -> Result<(), Answer> 
         Some(scopes) => scopes.split(' ').collect(),
         None => claims["roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
     };
-    // A scope lacks the `.All` of the role, except where there is only one form.
+    // A delegated scope is named like the role without `.All`, except for permissions with only one form.
     let holds = |role: &&str| {
         granted.contains(role)
             || delegated.is_some() && role.strip_suffix(".All").is_some_and(|scope| granted.contains(&scope))

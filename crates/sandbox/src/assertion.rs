@@ -1,6 +1,6 @@
 //! Checks of client assertions: signed by a certificate of the app, or issued by a party that the app trusts.
 //!
-//! The numbers besides AADSTS70021 are general knowledge of the sign-in service; clients must go by `error`.
+//! The error numbers besides AADSTS70021 are general knowledge of the sign-in service; clients must decide by `error`.
 
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use ring::signature::{self, UnparsedPublicKey};
@@ -13,13 +13,13 @@ use crate::tokens::Refusal;
 use crate::wire::Request;
 use mdetag_vocabulary::time::Timestamp;
 
-/// What `client_assertion_type` must be.
+/// The one accepted `client_assertion_type`.
 const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// An assertion may live for minutes, not for hours.
+/// The longest life of an assertion, in seconds: assertions are meant to live for minutes.
 const LONGEST_LIFE: i64 = 3600;
-/// How far the client's clock may be ahead.
+/// Seconds that the client's clock may be ahead.
 const LEEWAY: i64 = 300;
-/// Sign-in hosts whose token URL an assertion may name though it is sent here.
+/// Sign-in hosts that the audience of an assertion may name, although the client sends it here.
 const LOGIN_HOSTS: &[&str] = &["login.microsoftonline.com", "login.microsoftonline.us"];
 
 /// Whether an assertion proves the app.
@@ -143,7 +143,8 @@ fn in_time(parts: &Parts, now: Timestamp, longest: i64) -> Result<(), Refusal> {
 
 /// The RSA key inside a certificate, in the form that the verifier takes.
 ///
-/// Not by `rustls-webpki`, which is in the tree: it takes no certificates of version 1, and those serve as credentials too.
+/// Not done with `rustls-webpki`, although it is in the tree: it rejects certificates of version 1, which clients use as
+/// credentials too.
 fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     let (outer, _) = element(certificate, 0x30)?;
     let (mut fields, _) = element(outer, 0x30)?;

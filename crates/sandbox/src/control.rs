@@ -1,6 +1,6 @@
-//! The control plane under `/_sim/`: what tests and other clients use to turn switches, move the clock and look inside.
+//! The control plane under `/_sim/`: tests and other clients use it to turn switches, move the clock and look inside.
 //!
-//! No part of the simulated service; nothing of it is throttled or logged.
+//! It is no part of the simulated service. Its calls are neither throttled nor logged.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ fn known() -> Vec<Value> {
     table().into_iter().map(row).collect()
 }
 
-/// Puts the fleet and the windows back to what they were at first; switches stay.
+/// Resets the fleet and the rate windows to their first state; switches stay.
 pub(super) fn reset(service: &mut Service, now: Timestamp) -> Result<Value, String> {
     if let Some(disk) = &mut service.disk {
         disk.reset().map_err(|error| error.to_string())?;
@@ -120,7 +120,7 @@ fn faults(service: &mut Service, body: &Value) -> Result<Value, String> {
     Ok(json!({ "set": service.switches.changed() }))
 }
 
-/// Puts in devices, an object or an array of them.
+/// Inserts devices: one object, or an array of them.
 pub(super) fn insert(service: &mut Service, body: &Value, now: Timestamp) -> Result<Value, String> {
     let one = std::slice::from_ref(body);
     let devices = body.as_array().map_or(one, Vec::as_slice);
@@ -160,7 +160,7 @@ fn state(service: &Service, now: Timestamp) -> Value {
     })
 }
 
-/// Every device as it truly is, one a line.
+/// The true state of every device, one a line.
 pub(super) fn fleet(service: &Service, now: Timestamp) -> Answer {
     let mut out = Vec::new();
     for device in &service.fleet.devices {

@@ -18,10 +18,10 @@ use hyper::body::{Bytes, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A body that does not say how long it is, so that it is sent in chunks as the service does.
+/// A body of undeclared length, which is therefore sent in chunks, as the service does.
 pub(super) type Payload = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
-/// A body at once, or a byte at a time with `pause` between two.
+/// A body sent at once, or byte by byte with `pause` between bytes.
 pub(super) fn payload(body: Bytes, pause: Option<Duration>) -> Payload {
     let pace = pause.map(|pause| tokio::time::interval(pause.max(Duration::from_millis(1))));
     let frames = stream::unfold((body, pace), |(mut rest, mut pace)| async move {
@@ -72,10 +72,10 @@ impl Coding {
     }
 }
 
-/// How often an interim answer is sent.
+/// The time between two interim answers.
 const INTERIM_PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection that HTTP is spoken on, and that interim answers can be written to beside it: the HTTP library sends none.
+/// A connection that serves HTTP and also lets us write interim answers beside it, because the HTTP library sends none.
 #[derive(Clone)]
 pub(super) struct Wire(pub(super) Arc<TcpStream>);
 
@@ -130,7 +130,7 @@ impl AsyncWrite for Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// The socket closes when nobody holds it any more.
+    /// The socket closes when the last holder drops it.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

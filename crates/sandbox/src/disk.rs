@@ -1,7 +1,7 @@
-//! A sandbox's directory: settings, the edits since it was made, the calls, the counted slots, and the lock that lets one
-//! process at a time own it.
+//! A sandbox's directory: its settings, edits, calls and counted slots, and the lock that lets only one process own it.
 //!
-//! Files: `sandbox.json`, `fleet.ndjson` where it was made of given devices, `edits.ndjson`, `calls.ndjson`, `slots.log`, `lock`, `address`.
+//! Files: `sandbox.json`, `fleet.ndjson` if it was made from given devices, `edits.ndjson`, `calls.ndjson`, `slots.log`, `lock`,
+//! `address`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ use crate::sandbox_file;
 use crate::settings::{SandboxError, Settings};
 use mdetag_vocabulary::time::Timestamp;
 
-/// A call log over this size is put aside when the sandbox is opened; one older log is kept.
+/// Size in bytes above which the call log is rotated when the sandbox is opened; one older log is kept.
 const LOG_LIMIT: u64 = 16 << 20;
 /// Slots older than this count in no window.
 const SLOT_LIFE: std::time::Duration = std::time::Duration::from_secs(2 * 3600);
@@ -30,7 +30,7 @@ pub(super) struct Disk {
     _lock: File,
 }
 
-/// What an earlier process left.
+/// State that an earlier process left on disk.
 #[derive(Debug)]
 pub(super) struct Saved {
     pub(super) edits: Vec<Edit>,
@@ -96,7 +96,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the lock of a directory, which is made if it is not there; `None` if another process holds it.
+/// Takes the lock of a directory, and makes the directory if needed; `None` if another process holds the lock.
 pub(super) fn lock(directory: &Path) -> Result<Option<File>, SandboxError> {
     sandbox_file::make_directory(directory).map_err(failed(directory))?;
     let path = directory.join("lock");
@@ -109,7 +109,7 @@ pub(super) fn lock(directory: &Path) -> Result<Option<File>, SandboxError> {
     }
 }
 
-/// Where the process that holds the lock serves, as far as it has said so.
+/// The address that the lock's holder serves on; `None` until it has announced one.
 pub(super) fn address(directory: &Path) -> Option<std::net::SocketAddr> {
     sandbox_file::text(&directory.join("address")).ok()?.trim().parse().ok()
 }
@@ -117,7 +117,7 @@ pub(super) fn address(directory: &Path) -> Option<std::net::SocketAddr> {
 impl Disk {
     /// Opens the files for the process that holds the lock, and reads what they hold.
     pub(super) fn open(directory: &Path, lock: File, now: Timestamp) -> Result<(Disk, Saved), SandboxError> {
-        // An address that an ended process left behind would send others to nobody.
+        // A process that ended may have left its address, where nobody answers any more.
         let _ = fs::remove_file(directory.join("address"));
         let calls = directory.join("calls.ndjson");
         if fs::metadata(&calls).is_ok_and(|calls| calls.len() > LOG_LIMIT) {
@@ -157,7 +157,7 @@ impl Disk {
         self.edits.write_all(&out)
     }
 
-    /// Appends a call. A log that cannot be written must not fail the call.
+    /// Appends a call. If the log cannot be written, the call still succeeds.
     pub(super) fn log_call(&mut self, call: &LoggedCall) {
         if let Ok(mut line) = serde_json::to_vec(call) {
             line.push(b'\n');
@@ -165,7 +165,7 @@ impl Disk {
         }
     }
 
-    /// Appends a counted call. Without it a restarted sandbox is only more lenient.
+    /// Appends a counted call. If this fails, a restarted sandbox is only more lenient.
     pub(super) fn log_slot(&mut self, key: &str, at: Timestamp) {
         let _ = self.slots.write_all(format!("{} {key}\n", at.ticks()).as_bytes());
     }

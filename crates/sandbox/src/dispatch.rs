@@ -24,7 +24,7 @@ use crate::wire::{Answer, Delivery, Request, http_date};
 use crate::write::{self, Write};
 use mdetag_vocabulary::time::Timestamp;
 
-/// Calls that are kept in memory; the file of a sandbox with a directory has all.
+/// Calls kept in memory. The log file of a sandbox with a directory keeps more.
 const CALLS_KEPT: usize = 20_000;
 
 /// A call that has arrived and not yet been answered.
@@ -36,11 +36,11 @@ pub(super) struct OpenCall {
     work: Work,
     fault: Option<Fault>,
     ids: Vec<Box<str>>,
-    /// The `Authorization` header, where error texts repeat it.
+    /// The `Authorization` header, for error texts that repeat it.
     echo: Option<String>,
 }
 
-/// What is left to do.
+/// The work left for [`Service::finish`].
 #[derive(Debug)]
 enum Work {
     Answer(Answer),
@@ -48,7 +48,7 @@ enum Work {
 }
 
 impl Service {
-    /// The first half of a call: everything up to the moment at which the service has made up its mind.
+    /// The first half of a call: everything up to the service's decision.
     pub(super) fn begin(&mut self, request: &Request, clock: Timestamp) -> OpenCall {
         let now = clock.plus(self.ahead);
         if request.path.starts_with("/_sim/") {
@@ -90,7 +90,7 @@ impl Service {
         OpenCall { wait: wait / self.speed.max(1), call: Some(call), work, fault, ids, echo }
     }
 
-    /// The second half: the write, if there is one left, and the answer.
+    /// The second half: performs a pending write and gives the answer.
     pub(super) fn finish(&mut self, open: OpenCall, clock: Timestamp) -> Answer {
         let now = clock.plus(self.ahead);
         let answer = match open.work {
@@ -184,7 +184,7 @@ impl Service {
         due.map(|rule| rule.fault)
     }
 
-    /// The answer of a fault that keeps the request from being looked at.
+    /// The answer of a fault that strikes before the request is looked at.
     fn instead(&self, fault: Fault, route: Route, now: Timestamp) -> Option<Answer> {
         let throttled = || match route {
             Route::Token => tokens::busy(now),
@@ -274,7 +274,7 @@ fn echoing(mut answer: Answer, header: &str) -> Answer {
     answer
 }
 
-/// What a fault does to an answer after the work was done.
+/// Applies a fault that strikes after the work is done.
 fn spoil(mut answer: Answer, fault: Option<Fault>, drip: Duration) -> Answer {
     match fault {
         Some(Fault::ResetAfter) => answer.delivery = Delivery::Reset,

@@ -1,6 +1,6 @@
-//! What people do in the portal between two runs: tags taken off, added by hand, values changed.
+//! Edits as people make them in the portal between two runs: they remove tags, add tags by hand and change values.
 //!
-//! Goes around the API routes: nothing here is throttled, logged as a call or delayed.
+//! Bypasses the API routes: the edits are neither throttled, nor logged as calls, nor delayed.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -17,7 +17,7 @@ use mdetag_vocabulary::time::Timestamp;
 
 /// Tags that people invent.
 const INVENTED: &[&str] = &["portal-note", "Investigate", "VIP", "to be reinstalled", "INC-20931"];
-/// Tags that a policy is likely to claim, for want of one.
+/// Tags that a policy is likely to claim. Used if the caller names none.
 const CLAIMED: &[&str] = &["env/test", "env/prod", "Tier0", "Legacy", "Inactive40d"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +29,12 @@ pub struct Disturbance {
     pub what: Disturbed,
 }
 
-/// What was done to a device.
+/// One edit of a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Disturbed {
     Added(String),
-    /// This tag was taken off.
+    /// This tag was removed.
     Removed(String),
     /// The value was set to this.
     Value(DeviceValue),
@@ -54,7 +54,7 @@ pub(super) fn disturb(
     let mut taken = HashSet::new();
     let (mut done, mut edits) = (Vec::new(), Vec::new());
     while (done.len() as u64) < count {
-        // Where no device is left for the edit whose turn it is, the next kind takes its place.
+        // The kinds take turns. If no device is left for one kind, the next takes its place.
         let turns = (0..KINDS).map(|step| (done.len() + step) % KINDS);
         let found = turns.into_iter().find_map(|turn| {
             let mut free = rows.iter().filter(|row| !taken.contains(*row));
@@ -71,7 +71,7 @@ pub(super) fn disturb(
     Ok(done)
 }
 
-/// Kinds of edits: a tag taken off, a policy's tag put where it may not belong, a tag of somebody's own, a value.
+/// Kinds of edits: remove a tag, add a policy's tag where it may not belong, add an unrelated tag, change a value.
 const KINDS: usize = 4;
 
 /// One edit of a kind, if the device allows it.

@@ -1,4 +1,4 @@
-//! A device before it is written: what varies from row to row of a generated fleet.
+//! A generated device before it is written: everything that varies from row to row.
 //!
 //! Decides nothing about it; that is `people`.
 
@@ -39,7 +39,7 @@ pub(super) struct Draft {
     pub(super) locked: bool,
 }
 
-/// What a device is for.
+/// The role of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     DomainController,
@@ -51,7 +51,7 @@ pub(super) enum Kind {
     Discovered,
 }
 
-/// A virtual machine's whereabouts.
+/// Where a virtual machine runs in Azure.
 #[derive(Debug)]
 pub(super) struct Azure {
     pub(super) subscription: u64,
@@ -59,7 +59,7 @@ pub(super) struct Azure {
     pub(super) only_resource: bool,
 }
 
-/// A moment some days and some part of a day before another.
+/// A moment `days` and `milliseconds` before another.
 pub(super) fn days_before(moment: Timestamp, days: u64, milliseconds: u64) -> Timestamp {
     moment.minus(Duration::from_secs(days * 86_400) + Duration::from_millis(milliseconds))
 }

@@ -1,6 +1,5 @@
-//! Changes of the fleet as facts: what was put, taken or set on which devices, and when readers may see it. Replaying
-//! them on the seed's fleet gives the present one, so a sandbox of a million devices is saved with every call at the
-//! cost of the call.
+//! Recorded changes of the fleet: what was added, removed or set on which devices, and when readers see it. Replaying them on the
+//! seed's fleet gives the current fleet, so even with a million devices, saving a call costs no more than the call.
 //!
 //! Does not decide what a request leads to; that is `write`.
 
@@ -70,31 +69,31 @@ pub(super) enum Change {
     Insert {
         device: serde_json::Value,
     },
-    /// The tenant's device groups are these, and every device is where their rules put it.
+    /// The tenant's device groups are replaced, and every device moves to where the new rules put it.
     Groups {
         groups: serde_json::Value,
     },
     Delete {
         ids: Vec<Box<str>>,
     },
-    /// The clock was moved forward by so many ticks.
+    /// The clock was moved forward by this many ticks.
     Clock {
         by: i64,
     },
 }
 
 impl Edit {
-    /// A fact that everybody sees at once.
+    /// An edit that all readers see at once.
     pub(super) fn now(now: Timestamp, change: Change) -> Edit {
         Edit::seen(now, Duration::ZERO, Duration::ZERO, change)
     }
 
-    /// A fact that readers see later.
+    /// An edit that the list and hunting see later.
     pub(super) fn seen(now: Timestamp, list: Duration, hunting: Duration, change: Change) -> Edit {
         Edit { at: now.ticks(), list: now.plus(list).ticks(), hunting: now.plus(hunting).ticks(), change }
     }
 
-    /// Makes it so. Devices that the fleet does not have are passed over.
+    /// Applies the edit to the fleet. Ignores devices that the fleet lacks.
     pub(super) fn apply(&self, fleet: &mut Fleet) {
         match &self.change {
             Change::Add { tag, ids } => {
@@ -137,10 +136,10 @@ impl Edit {
                 }
             }
             Change::Insert { device } => {
-                // Only devices that could be put in are ever recorded.
+                // Only devices that were inserted successfully are recorded.
                 let _ = fleet.insert(device);
             }
-            // Only groups that could be read are ever recorded.
+            // Only groups that were parsed successfully are recorded.
             Change::Groups { groups } => {
                 if let Ok(groups) = Groups::parse(groups) {
                     fleet.regroup(groups, Timestamp::from_ticks(self.at));

@@ -1,6 +1,6 @@
-//! What goes wrong on single calls, and on which: the n-th of a route, every n-th, or by chance.
+//! Faults of single calls and when they strike: on the n-th call of a route, on every n-th, or by chance.
 //!
-//! Says only that a fault is due; what it does to the answer is `service`'s part.
+//! Says only that a fault is due. `dispatch` applies it to the answer.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -16,7 +16,7 @@ macro_rules! faults {
         }
 
         impl Fault {
-            /// All faults; where several are due, the first of them happens.
+            /// All faults. If several are due, the first in this list strikes.
             pub const ALL: &'static [Fault] = &[$(Fault::$variant),*];
 
             /// The name in `NAME=VALUE`.
@@ -24,7 +24,7 @@ macro_rules! faults {
                 match self { $(Fault::$variant => $name),* }
             }
 
-            /// Where it is known from: see [`super::SwitchRow::mark`].
+            /// How the fault is known: see [`super::SwitchRow::mark`].
             pub fn mark(self) -> &'static str {
                 match self { $(Fault::$variant => $mark),* }
             }
@@ -69,21 +69,21 @@ impl Fault {
     }
 }
 
-/// Between the parts of one value. A comma also stands between settings on the command line, so `+` is the usual one.
+/// Separators within one value. A comma also separates settings on the command line, so `+` is the usual one.
 pub(super) const LIST_MARKS: [char; 2] = ['+', ','];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum When {
     Always,
-    /// Calls from this number to that one, from 1.
+    /// The calls with these numbers, counted from 1, both included.
     Calls(u64, u64),
     /// Each call whose number is a multiple of this.
     Every(u64),
-    /// By chance, in ten-thousandths.
+    /// By chance; the number is in ten-thousandths.
     Chance(u64),
 }
 
-/// A fault with its calls.
+/// A fault and the calls that it strikes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct FaultRule {
     pub(super) fault: Fault,
@@ -130,12 +130,12 @@ impl FaultRule {
         self.route.map_or(when.clone(), |route| format!("{}:{when}", route.name()))
     }
 
-    /// Whether it is due on this call: number `of_route` of its route and `of_all` of all.
+    /// Whether the fault strikes this call, which is number `of_route` of its route and `of_all` of all.
     pub(super) fn is_due(&self, route: Route, of_route: u64, of_all: u64, random: &mut Random) -> bool {
         let number = match self.route {
             Some(other) if other != route => return false,
             Some(_) => of_route,
-            // A fault without a route counts the machine routes, and leaves the sign-in and wrong paths alone.
+            // A fault without a route counts the machine routes only, and spares sign-in and unknown paths.
             None if !route.is_counted() => return false,
             None => of_all,
         };

@@ -1,6 +1,6 @@
-//! The part of OData's `$filter` that the service is known to take: read into a tree, then asked device by device.
+//! The part of OData's `$filter` that the service is known to accept: parsed into a tree, then evaluated for each device.
 //!
-//! Anything else is an error, as a filter that is silently ignored would show devices that nobody asked for.
+//! Anything else is an error: a filter that is silently ignored would return devices that nobody asked for.
 
 use std::cmp::Ordering;
 
@@ -29,7 +29,7 @@ pub(super) enum Filter {
     AnyTag(Box<Filter>),
 }
 
-/// What a condition reads.
+/// The value that a condition reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
     Property(&'static str),
@@ -92,7 +92,7 @@ const SHORT_LIST: &[&str] = &[
     "rbacGroupId",
     "isExcluded",
 ];
-/// Deeper nesting than this is refused, so that a hostile filter cannot exhaust the stack.
+/// The deepest nesting. A hostile filter must not exhaust the stack.
 const MAX_DEPTH: usize = 100;
 
 impl Filter {
@@ -167,7 +167,7 @@ impl Operator {
         })
     }
 
-    /// Null equals null alone; every other comparison with null is false, but for `ne`.
+    /// Null equals only null. Every other comparison with null is false, except `ne`.
     fn holds(self, value: &Literal, literal: &Literal) -> bool {
         let order = match (value, literal) {
             (Literal::Null, Literal::Null) => Some(Ordering::Equal),
@@ -195,7 +195,7 @@ struct Parser {
     words: Vec<Word>,
     at: usize,
     dialect: Dialect,
-    /// The variable of the `any` that is being read.
+    /// The variable of the enclosing `any`.
     variable: Option<String>,
     depth: usize,
 }
@@ -335,7 +335,7 @@ impl Parser {
         Ok(Filter::Call(function, operand, text))
     }
 
-    /// The documentation writes `ComputerDnsName` and `computerDnsName` alike.
+    /// Case is ignored: the documentation writes both `ComputerDnsName` and `computerDnsName`.
     fn operand(&self, name: &str) -> Result<Operand, String> {
         if self.variable.as_deref() == Some(name) {
             return Ok(Operand::Tag);
@@ -356,7 +356,7 @@ impl Parser {
                 "null" => Literal::Null,
                 "true" => Literal::Boolean(true),
                 "false" => Literal::Boolean(false),
-                // A GUID stands in a filter without quotes; the field's clients also quote it.
+                // A GUID needs no quotes in a filter; clients that filter by this field also quote it.
                 id if operand == Operand::Property("aadDeviceId") && is_guid(id) => {
                     Literal::Text(id.to_ascii_lowercase())
                 }

@@ -1,4 +1,4 @@
-//! The devices of the simulated tenant: found by id, read in row order, made from a seed or put in by hand.
+//! The devices of the simulated tenant: generated from a seed or inserted by hand, found by id, read in row order.
 //!
 //! Does not make up devices; that is `generate`.
 
@@ -26,8 +26,8 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// The fleet of a seed as it is now: made at `created`, and reporting ever since, so that the ages of last reports
-    /// stay what they were to the day.
+    /// The current fleet of a seed. It was made at `created` and has kept reporting since, so the ages of last reports stay the
+    /// same to the day.
     pub(super) fn generated(devices: u64, seed: u64, created: Timestamp, now: Timestamp) -> Fleet {
         let days = now.since(created).as_secs() / 86_400;
         let words = generate::Words::new();
@@ -43,7 +43,7 @@ impl Fleet {
         fleet
     }
 
-    /// The devices of these lines: one API object each. The header of a snapshot file and empty lines are passed over.
+    /// Parses devices from lines of one API object each. Skips empty lines and the header of a snapshot file.
     ///
     /// # Errors
     /// A sentence that names the line.
@@ -72,7 +72,7 @@ impl Fleet {
         self.groups.of(&Seen { name: name.as_deref(), platform: platform.as_deref(), tags: &tags })
     }
 
-    /// Puts every device where other groups' rules put it.
+    /// Moves every device to the group that the new rules give it.
     pub(super) fn regroup(&mut self, groups: Groups, now: Timestamp) {
         self.groups = groups;
         for row in 0..self.devices.len() {
@@ -81,7 +81,7 @@ impl Fleet {
         }
     }
 
-    /// Finds every row anew, after rows have moved.
+    /// Rebuilds the index after rows have moved.
     pub(super) fn reindex(&mut self) {
         self.rows = HashTable::with_capacity(self.devices.len());
         for row in 0..self.devices.len() {
@@ -107,7 +107,7 @@ impl Fleet {
         })
     }
 
-    /// The shared form of a tag.
+    /// The fleet's shared copy of a tag's text.
     pub(super) fn tag(&mut self, text: &str) -> Tag {
         if let Some(tag) = self.tags.get(text) {
             return tag.clone();
@@ -117,8 +117,8 @@ impl Fleet {
         tag
     }
 
-    /// Puts in a device, or replaces the one with its id. Members that the API does not know are kept as they are;
-    /// `registryTag`, `dynamicTags` and `lockedValue` are the sandbox's own and are not shown as members.
+    /// Inserts a device, or replaces the one with its id. Keeps members that the API does not know. `registryTag`, `dynamicTags`
+    /// and `lockedValue` are the sandbox's own and are never shown.
     ///
     /// # Errors
     /// A sentence that says what is wrong with the object.
@@ -138,7 +138,7 @@ impl Fleet {
         Ok(id)
     }
 
-    /// Takes devices out; ids that it does not have are passed over.
+    /// Removes devices. Ignores ids that the fleet lacks.
     pub(super) fn delete(&mut self, ids: &[Box<str>]) {
         let gone: std::collections::HashSet<&str> = ids.iter().map(|id| &**id).collect();
         self.devices.retain(|device| !gone.contains(&*device.id));

@@ -1,5 +1,5 @@
-//! Makes up a realistic fleet from a seed: every row depends on the seed and its number alone, so a million rows are
-//! made on all cores, in any order, always the same.
+//! Generates a realistic fleet from a seed. Every row depends only on the seed and its number, so all cores can make a million
+//! rows in any order, and the result is always the same.
 //!
 //! Writes bytes, never a JSON tree. Keeps nothing; that is `fleet`.
 
@@ -17,7 +17,7 @@ use crate::record::{self, Group, Record, Tag};
 use crate::settings::TENANT_ID;
 use mdetag_vocabulary::time::Timestamp;
 
-/// Every text that a generated device can share with others.
+/// Every text that generated devices share.
 #[derive(Debug)]
 pub(super) struct Words {
     tags: HashMap<&'static str, Tag>,
@@ -51,7 +51,7 @@ enum Gap {
 }
 
 impl Draft {
-    /// The device after so many days of reports; what reported rarely goes on to do so.
+    /// The device after this many more days of reports. Devices that report rarely keep doing so.
     pub(super) fn days_later(mut self, days: u64) -> Draft {
         self.last_seen = self.last_seen.map(|seen| seen.plus(Duration::from_secs(days * 86_400)));
         self
@@ -78,7 +78,7 @@ impl Draft {
         record
     }
 
-    /// The device as one line of a snapshot: tags of every origin, as the service shows them.
+    /// The device as a line of a snapshot, with tags of every origin, as the service shows them.
     fn line(&self, out: &mut Vec<u8>) {
         self.write(out, |gap, out| match gap {
             Gap::State => {
@@ -142,7 +142,7 @@ impl Draft {
     fn write_addresses(&self, out: &mut Vec<u8>) {
         let [a, b, c, d] = self.address;
         put(out, format_args!(",\"lastIpAddress\":\"{a}.{b}.{c}.{d}\""));
-        // Addresses of the documentation ranges: nobody's real network stands in a made-up fleet.
+        // Addresses of the documentation ranges, so that no real network appears in a generated fleet.
         let outside = if self.serial.is_multiple_of(3) { "203.0.113" } else { "198.51.100" };
         put(out, format_args!(",\"lastExternalIpAddress\":\"{outside}.{}\"", self.serial % 250 + 1));
     }
@@ -258,20 +258,20 @@ fn moment(out: &mut Vec<u8>, name: &str, moment: Option<Timestamp>) {
     }
 }
 
-/// What a generated fleet file looks like.
+/// The size, seed, date and form of a generated fleet file.
 #[derive(Clone, Debug)]
 pub struct FleetFile {
     /// Number of devices.
     pub devices: u64,
     /// The same seed gives the same devices.
     pub seed: u64,
-    /// The moment that ages count from.
+    /// Ages count back from this moment.
     pub created: Timestamp,
     /// Whether the first line is the header of a snapshot file; without it the file is plain NDJSON.
     pub header: bool,
 }
 
-/// Rows that are made between two writes: enough for both cores, little enough for memory.
+/// Rows between two writes: enough to keep both cores busy, few enough to fit in memory.
 const ROWS_AT_A_TIME: u64 = 20_000;
 
 /// Streams a fleet as NDJSON, one API object a line. A million devices take seconds and little memory.

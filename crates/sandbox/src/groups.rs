@@ -1,6 +1,6 @@
-//! Device groups: which group a device belongs to by the rules of the tenant, in the shape of the undocumented entity set.
+//! Device groups: finds a device's group by the tenant's rules, in the shape of the undocumented entity set.
 //!
-//! Deliberately not the client's evaluation: a mistake there must meet another answer here, not agreement with itself.
+//! Deliberately separate from the client's evaluation: a mistake there must meet a different answer here, not agreement.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -47,7 +47,7 @@ const KINDS: [&str; 4] =
 const TAGS: usize = 2;
 const SYSTEMS: usize = 3;
 
-/// What a rule can look at.
+/// The properties of a device that rules look at.
 pub(super) struct Seen<'a> {
     pub(super) name: Option<&'a str>,
     pub(super) platform: Option<&'a str>,
@@ -86,14 +86,14 @@ impl Groups {
         found.map_or_else(Group::default, |found| found.group.clone())
     }
 
-    /// Whether a tag can decide anything.
+    /// Whether some rule of a group depends on this tag.
     pub(super) fn look_at(&self, tag: &str) -> bool {
         let tag = tag.to_lowercase();
         let mut conditions = self.0.iter().flat_map(|group| &group.conditions[TAGS]);
         conditions.any(|condition| condition.holds(&tag))
     }
 
-    /// The groups as the entity set shows them, with the devices of each by its number.
+    /// The groups in the shape of the entity set, each with its number of devices.
     pub(super) fn entities(&self, counts: &HashMap<i32, u64>) -> Value {
         let entity = |group: &DeviceGroup| {
             let mut entity = group.entity.clone();
@@ -144,7 +144,7 @@ impl DeviceGroup {
 }
 
 impl Condition {
-    /// `None` where there is nothing to compare with: an empty value is no condition.
+    /// Parses a condition; `None` for an empty value, which is no condition.
     fn parse(condition: &Value) -> Result<Option<Condition>, String> {
         let operator = match &condition["condition"] {
             Value::Number(number) => number.as_u64().and_then(|number| OPERATIONS.get(number as usize)),
@@ -173,7 +173,7 @@ impl Condition {
         })
     }
 
-    /// The portal's `Linux` stands for every distribution.
+    /// The portal's `Linux` covers every distribution.
     fn holds_for_system(&self, platform: &str) -> bool {
         let platform = platform.to_lowercase();
         let others = ["windows", "macos", "ios", "android", "other"];

@@ -1,6 +1,6 @@
-//! The hunting routes: no KQL is interpreted. A query is known by its text, or asks `DeviceInfo` for columns, or is refused.
+//! The hunting routes. They interpret no KQL: a query is known by its text, asks `DeviceInfo` for columns, or is refused.
 //!
-//! Results for any other query are set through the control plane.
+//! The control plane sets the results of any other query.
 
 use std::collections::BTreeSet;
 
@@ -87,10 +87,10 @@ pub(super) fn run(service: &mut Service, request: &Request, route: Route, now: T
     )
 }
 
-/// The rows that a request lays down: `ids`, or `rows` as objects of columns.
+/// The rows of a request that sets a result: `ids`, or `rows` as objects of columns.
 ///
 /// # Errors
-/// Rows that are no objects.
+/// An element of `rows` is no object.
 pub(super) fn laid_down(body: &Value) -> Result<Vec<Value>, String> {
     let ids = body["ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let ids = ids.map(|id| json!({ "DeviceId": id }));
@@ -105,7 +105,7 @@ fn bad(service: &Service, message: &str) -> Answer {
     service.error(400, "BadRequest", message)
 }
 
-/// A query with single blanks and no comments. What stands between quotes is text, whatever it holds.
+/// A query with single blanks and no comments. Quoted text is left as it is.
 pub(super) fn normal(query: &str) -> String {
     let mut out = String::with_capacity(query.len());
     let mut rest = query.chars().peekable();
@@ -142,11 +142,11 @@ pub(super) fn normal(query: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
     All,
-    /// Those with a tag of another origin than the portal and the API.
+    /// Those with a tag whose origin is neither the portal nor the API.
     WithForeignTags,
 }
 
-/// The one filter on tags that is known, in the way that documentation and forums write it.
+/// The one known filter on tags, as documentation and forums write it.
 const WITH_FOREIGN_TAGS: &str =
     "isnotempty(RegistryDeviceTag) or (isnotempty(DeviceDynamicTags) and DeviceDynamicTags != \"[]\")";
 
@@ -194,7 +194,7 @@ fn project(service: &mut Service, columns: &[&str], kept: Kept, now: Timestamp) 
     rows
 }
 
-/// Empty lists are empty text or null, as it happens.
+/// Empty lists are empty text or, if `null`, null.
 fn cell(device: &Record, column: &str, now: Timestamp, null: bool) -> Value {
     let empty = || if null { Value::Null } else { json!("") };
     let list = |tags: Vec<&str>| match tags.is_empty() {

@@ -1,7 +1,7 @@
-//! Where workloads get tokens without a secret: the managed-identity endpoints of virtual machines and of App Service, and
-//! an OIDC issuer in the manner of a CI system.
+//! Tokens for workloads without a secret: the managed-identity endpoints of virtual machines and of App Service, and an OIDC
+//! issuer like that of a CI system.
 //!
-//! The issuer signs with a test key that is public by being in this repository: its tokens are good for sandboxes alone.
+//! The issuer signs with a test key that anyone can read in this repository, so only sandboxes accept its tokens.
 
 use std::sync::OnceLock;
 
@@ -20,7 +20,7 @@ use mdetag_vocabulary::time::Timestamp;
 const CI_ISSUER: &str = "https://token.actions.githubusercontent.com";
 /// The subject of a CI token unless the request names another.
 const CI_SUBJECT: &str = "repo:example-org/policies:ref:refs/heads/main";
-/// CI tokens live for minutes.
+/// Life of CI tokens in seconds.
 const CI_LIFE: i64 = 600;
 
 pub(super) fn answer(service: &Service, request: &Request, now: Timestamp) -> Answer {
@@ -42,7 +42,7 @@ pub(super) fn answer(service: &Service, request: &Request, now: Timestamp) -> An
     }
 }
 
-/// What sign-in libraries ask for before they ask for a token.
+/// The discovery document, which sign-in libraries read before they ask for a token.
 fn discovery(service: &Service, request: &Request, now: Timestamp) -> Answer {
     let tenant = request.path.trim_start_matches('/').split('/').next().unwrap_or_default();
     if tenant != service.settings.tenant_id {
@@ -79,7 +79,7 @@ fn virtual_machine(service: &Service, request: &Request, now: Timestamp) -> Answ
     if !is_marked {
         return wrong("Required metadata header not specified");
     }
-    // A request that went through a proxy is likely somebody else's.
+    // A request that came through a proxy may be somebody else's.
     if request.header("x-forwarded-for").is_some() {
         return wrong("The request was forwarded");
     }
@@ -99,7 +99,7 @@ fn app_service(service: &Service, request: &Request, now: Timestamp) -> Answer {
     managed(service, request, now)
 }
 
-/// Numbers come back as text.
+/// The managed-identity answer. It gives numbers as text.
 fn managed(service: &Service, request: &Request, now: Timestamp) -> Answer {
     let Some(resource) = request.parameter("resource").filter(|resource| !resource.is_empty()) else {
         return wrong("Required query variable 'resource' is missing");

@@ -1,6 +1,6 @@
-//! Tokens as text: base64url, signing of the sandbox's own access tokens, and a look into those of others.
+//! Tokens as text: base64url, signing the sandbox's own access tokens, and parsing those of others.
 //!
-//! Decides nobody's rights; that is `access` and `sign_in`.
+//! Decides no rights; that is `access` and `sign_in`.
 
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
@@ -8,7 +8,7 @@ use base64::{Engine, alphabet};
 use ring::hmac;
 use serde_json::{Value, json};
 
-/// Either alphabet, brought to the URL one, with or without padding.
+/// Accepts either alphabet, converted to the URL one, with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new()
@@ -42,12 +42,12 @@ pub(super) fn verify(key: &[u8], token: &str) -> Option<Value> {
     parts(token).map(|parts| parts.claims)
 }
 
-/// A token taken apart, its signature not yet checked.
+/// A token split into its parts. The signature is not checked yet.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) header: Value,
     pub(super) claims: Value,
-    /// What the signature is over.
+    /// The signed text.
     pub(super) signed: String,
     pub(super) signature: Vec<u8>,
 }

@@ -1,9 +1,8 @@
 //! A simulated tenant that speaks the service's own HTTP routes on loopback, with its limits, its errors and its oddities:
 //! what a newcomer runs first, what policy authors use before they have credentials, and what the tests run against.
 //!
-//! It shares nothing with the client: it has its own windows, its own reading of the wire and its own state, so that a
-//! mistake of the client meets a refusal and not agreement with itself. It claims nothing about the real service beyond
-//! what `docs/sandbox.md` marks.
+//! It shares no judgement with the client: it has its own rate windows, its own parser and its own state, so that a mistake of
+//! the client meets a refusal and not agreement. It claims nothing about the real service beyond what `docs/sandbox.md` marks.
 
 // clippy.toml lists the clock, the environment and the terminal that this crate must not reach for.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]

@@ -1,6 +1,6 @@
-//! The service's throttling: how many calls a key had in its windows, and how long until one more would pass.
+//! The service's throttling: the calls of each key in its windows, and the wait until the next one passes.
 //!
-//! Deliberately not the client's budget: a mistake there must meet a 429 here, not agreement with itself.
+//! Deliberately separate from the client's budget: a mistake there must meet a 429 here, not agreement.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -17,17 +17,17 @@ pub(super) struct Window {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// Every moment ends a window.
+    /// A window ends at every moment.
     Sliding,
     /// A window begins with the first call after the last one ended.
     Fixed,
 }
 
-/// What happens to a call.
+/// Whether a call passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Admitted,
-    /// Refused by this window; one more call would pass after this long.
+    /// Refused by this window; the next call passes after this wait.
     Throttled(Window, Duration),
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Counts a call that arrives now, or refuses it. `punish`: a refused call counts too.
+    /// Counts or refuses a call that arrives now. `punish`: refused calls count too.
     pub(super) fn admit(
         &mut self,
         key: &str,
@@ -71,7 +71,7 @@ impl Limits {
         verdict
     }
 
-    /// Puts back a call that an earlier process counted. Calls are recalled in the order of their times.
+    /// Restores a call that an earlier process counted. Calls must be restored in the order of their times.
     pub(super) fn recall(&mut self, key: &str, at: Timestamp) {
         self.keys.entry(key.to_owned()).or_default().push_back(at);
     }
@@ -81,7 +81,7 @@ impl Limits {
     }
 }
 
-/// When one more call passes a window.
+/// The time at which a window lets the next call pass.
 fn free_at(
     calls: &VecDeque<Timestamp>,
     limit: usize,

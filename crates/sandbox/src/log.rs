@@ -1,6 +1,6 @@
-//! The call log: every request with its answer's status, as tests and the curious read it.
+//! The call log: every request and its answer's status, for tests and curious readers.
 //!
-//! Holds no secret: the authorization header and the credentials of sign-ins are left out.
+//! Contains no secret: it leaves out the authorization header and the credentials of sign-ins.
 
 use serde::Serialize;
 
@@ -28,11 +28,11 @@ pub struct LoggedCall {
     pub path: String,
     /// As sent, without `?`.
     pub query: String,
-    /// All but authorization, names in lower case.
+    /// All headers except authorization, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body; of sign-ins only what is no credential.
+    /// The body; of sign-ins, only the fields that are no credential.
     pub body: String,
-    /// The answer's status; 0 where the connection was closed without one.
+    /// The answer's status; 0 if the connection was closed without an answer.
     pub status: u16,
     /// The answer's `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct LoggedCall {
     /// The fault that happened to it.
     #[serde(serialize_with = "fault_name", skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
-    /// Numbers of the calls that wrote one of its devices at the same time.
+    /// Numbers of overlapping calls that wrote one of the same devices.
     pub overlaps: Vec<u64>,
 }
 
@@ -80,7 +80,7 @@ impl LoggedCall {
         }
     }
 
-    /// Takes down the answer.
+    /// Records the answer.
     pub(super) fn finish(&mut self, answer: &Answer, now: Timestamp) {
         self.answered_at = now;
         let wait = answer.headers.iter().find(|(name, _)| name == "retry-after");

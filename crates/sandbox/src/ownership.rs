@@ -1,6 +1,6 @@
-//! Who owns a sandbox's directory: one process at a time, found by a lock.
+//! Decides which process owns a sandbox's directory: one at a time, by a lock.
 //!
-//! Makes the owner's service from what the directory holds. What the others do meanwhile is `sandbox`'s part.
+//! Builds the owner's service from the directory. `sandbox` says what the other processes do meanwhile.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::switches::Switches;
 use crate::wire::Request;
 use mdetag_vocabulary::time::Timestamp;
 
-/// How long a process waits for another that holds the sandbox and has not yet said where it serves.
+/// The longest wait for a process that holds the sandbox and has not yet announced its address.
 pub(super) const OWNER_WAIT: Duration = Duration::from_secs(5);
-/// How often it looks.
+/// The pause between two looks.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
-/// The lock, or `None` where another process holds it and serves. One that holds it only for a moment, to make an edit or
-/// because it is about to end, is waited for.
+/// The lock, or `None` if another process holds it and serves. Waits for a process that holds it only for a moment: to make an
+/// edit, or because it is about to end.
 pub(super) fn lock_unless_served(directory: &Path) -> Result<Option<std::fs::File>, SandboxError> {
     let mut waited = Duration::ZERO;
     loop {
@@ -75,7 +75,7 @@ pub(super) fn configure(service: &mut Service, options: &Options) -> Result<(), 
     Ok(())
 }
 
-/// Whether the owner runs at this speed and has these faults already.
+/// Whether the owner already runs at this speed and with these faults.
 pub(super) fn owner_agrees(directory: &Path, faults: &[String], speed: u32) -> bool {
     let request = Request { method: "GET".to_owned(), path: "/_sim/state".to_owned(), ..Request::default() };
     let mut waited = Duration::ZERO;
@@ -94,7 +94,7 @@ pub(super) fn owner_agrees(directory: &Path, faults: &[String], speed: u32) -> b
     state["speed"].as_u64() == Some(u64::from(speed)) && faults.iter().all(has)
 }
 
-/// The owner may still be writing them.
+/// Reads the settings, which the owner may still be writing.
 pub(super) fn wait_for_settings(directory: &Path) -> Result<Settings, SandboxError> {
     for _ in 0..(OWNER_WAIT.as_millis() / PAUSE.as_millis()) {
         if let Some(settings) = disk::settings(directory)? {

@@ -1,6 +1,6 @@
-//! Who is in a generated fleet: names, platforms, ages and tags of an ordinary company, with the oddities of a real one.
+//! The devices of a generated fleet: names, platforms, ages and tags of an ordinary company, with a real one's oddities.
 //!
-//! Only decides what a row is; `generate` writes it.
+//! Decides the content of a row; `generate` writes it.
 
 use crate::draft::{Azure, Draft, Kind, days_before};
 use crate::groups::{self, Groups, Seen};
@@ -42,11 +42,11 @@ const POLICY_TAGS: &[&str] = &[
     "Inactive7d",
     "MDE-Management",
 ];
-/// Two hundred characters, the longest that the service is known to take.
+/// 200 characters, the longest tag that the service is known to accept.
 const LONG_TAG: &str = "asset-register/2024/very-long-description/this-tag-was-pasted-from-a-spreadsheet-and-nobody-dares-to-remove-it/\
 building-7/floor-3/room-21/rack-12/unit-33/contract-0000000000000000000000000000000001234";
 
-/// Forty tags for the few devices that collect them.
+/// Forty tags, for the few devices that collect them.
 const MANY_TAGS: &[&str] = &[
     "app-01", "app-02", "app-03", "app-04", "app-05", "app-06", "app-07", "app-08", "app-09", "app-10",
     "app-11", "app-12", "app-13", "app-14", "app-15", "app-16", "app-17", "app-18", "app-19", "app-20",
@@ -65,7 +65,7 @@ pub(super) fn tags() -> impl Iterator<Item = &'static str> {
         .chain([LONG_TAG])
 }
 
-/// One domain controller in so many devices: a dozen of 2,000, at least one, at most 400.
+/// The number of domain controllers: a dozen of 2,000 devices, at least one, at most 400.
 fn controllers(devices: u64) -> u64 {
     (devices / 160).clamp(1, 400)
 }
@@ -119,7 +119,7 @@ pub(super) fn draft(seed: u64, devices: u64, row: u64, created: Timestamp) -> Dr
     times(&mut made, random, row, created);
     plan_inputs(&mut made, random, row);
     if made.duplicate && row % 400 == 87 && row + 40 < devices {
-        // The entity that took this one's place stands forty rows further and was merged into none itself.
+        // The device that replaced this one is forty rows further down and is not merged into another.
         made.merged_into = Some(draft(seed, devices, row + 40, created).id);
     }
     tag(&mut made, random);
@@ -144,7 +144,7 @@ fn id(random: &mut Random, row: u64) -> String {
     if row % 1000 == 601 {
         return format!("da{:018}_{:010}", one % 1_000_000_000_000_000_000, two % 10_000_000_000);
     }
-    // The row makes it unique whatever the numbers.
+    // The row number makes the id unique, whatever the random numbers are.
     format!("{one:016x}{:08x}{:08x}{:08x}", two as u32, (three as u32) ^ 0x5bd1_e995, row as u32)
 }
 
@@ -244,7 +244,7 @@ fn name(random: &mut Random, kind: Kind, row: u64, every: u64) -> Option<String>
         Kind::Discovered if random.chance(400) => return None,
         Kind::Discovered => format!("unknown-{:04x}", random.next() & 0xFFFF),
     };
-    // Names arrive in the case in which somebody typed them at installation.
+    // Names keep the case in which somebody typed them at installation.
     Some(match random.below(10) {
         0 => name.to_uppercase(),
         1 => {
@@ -257,7 +257,7 @@ fn name(random: &mut Random, kind: Kind, row: u64, every: u64) -> Option<String>
     })
 }
 
-/// Draws the lots that once decided the group: without them every seed would make another fleet.
+/// Draws the numbers that used to decide the group: without these draws, every seed would give a different fleet.
 fn undecided(random: &mut Random, kind: Kind) -> (i32, Option<&'static str>) {
     if kind == Kind::Mac || kind == Kind::Workstation && !random.chance(600) {
         random.next();
@@ -265,7 +265,7 @@ fn undecided(random: &mut Random, kind: Kind) -> (i32, Option<&'static str>) {
     (0, None)
 }
 
-/// The group by the tenant's rules.
+/// The group that the tenant's rules give the device.
 fn group(draft: &Draft) -> (i32, Option<&'static str>) {
     let tags: Vec<&str> = draft.manual.iter().chain(&draft.registry).chain(&draft.dynamic).copied().collect();
     let seen = Seen { name: draft.name.as_deref(), platform: Some(draft.platform), tags: &tags };
@@ -297,7 +297,7 @@ fn times(draft: &mut Draft, random: &mut Random, row: u64, created: Timestamp) {
     let always_on = matches!(draft.kind, Kind::DomainController) || row % 8 == 5;
     let days = if draft.kind == Kind::DomainController { 0 } else { days };
     let last_seen = if row % 8 == 5 {
-        // One report batch: many devices with one time, which no split by time can part.
+        // One report batch: many devices share one time, so no split by time separates them.
         days_before(created, days.max(1) + row / 50 % 60, 0)
     } else {
         days_before(created, days, random.below(if always_on { DAY_MS / 24 } else { DAY_MS - 1 }) + 60_000)
@@ -331,7 +331,7 @@ fn plan_inputs(draft: &mut Draft, random: &mut Random, row: u64) {
             Some(format!("{:08x}-2222-4222-8222-{:012x}", draft.serial as u32, draft.serial >> 16));
     }
     if draft.kind == Kind::Workstation && row % 40 == 7 {
-        // Reinstalled: the new entity stands elsewhere, the old one lingers under the same name.
+        // Reinstalled: the new device record is elsewhere, the old one lingers under the same name.
         draft.name = Some(format!("reimaged-{:05}.corp.example.com", row / 80));
         draft.duplicate = true;
         if row % 80 == 7 {
@@ -354,7 +354,7 @@ fn plan_inputs(draft: &mut Draft, random: &mut Random, row: u64) {
     }
 }
 
-/// Tags and values as years of hand work leave them: mostly right, some missing, few wrong.
+/// Tags and values after years of hand work: mostly right, some missing, few wrong.
 fn tag(draft: &mut Draft, random: &mut Random) {
     let Draft { kind, manual, .. } = draft;
     let mut add = |tag: &'static str| {

@@ -1,6 +1,6 @@
 //! Seeded numbers for the fleet, the faults and the shuffles: the same seed gives the same tenant on every machine.
 //!
-//! Not for secrets: those come from the system.
+//! Not for secrets: the operating system's generator makes those.
 
 use mdetag_vocabulary::random::SeededNumbers;
 
@@ -8,7 +8,7 @@ use mdetag_vocabulary::random::SeededNumbers;
 pub(super) struct Random(SeededNumbers);
 
 impl Random {
-    /// A sequence of its own for each seed.
+    /// Each seed gives a different sequence.
     pub(super) fn new(seed: u64) -> Random {
         Random(SeededNumbers::new(seed))
     }
@@ -29,17 +29,17 @@ impl Random {
         self.0.below(bound)
     }
 
-    /// True `per_mille` times of a thousand.
+    /// True in `per_mille` of a thousand cases.
     pub(super) fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }
 
-    /// One of the choices, which are never empty.
+    /// One of the choices. There must be at least one.
     pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u64) as usize]
     }
 
-    /// Puts a list into an order that depends on the seed alone.
+    /// Shuffles a list in an order that depends only on the seed.
     pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {
         for last in (1..list.len()).rev() {
             list.swap(last, self.below(last as u64 + 1) as usize);
@@ -47,7 +47,7 @@ impl Random {
     }
 }
 
-/// A number out of a text, for decisions that must not depend on the order of calls.
+/// A number from a text, for decisions that must not depend on the order of calls.
 pub(super) fn hash(text: &str) -> u64 {
     text.bytes()
         .fold(0xCBF2_9CE4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))

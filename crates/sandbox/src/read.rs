@@ -1,6 +1,6 @@
-//! Routes that read devices: the list with all its disputed ways of paging, one device, and the search by tag.
+//! The routes that read devices: the list with all its disputed ways of paging, one device, and the search by tag.
 //!
-//! Changes nothing, except where a fault says that the fleet moves between two pages.
+//! Changes nothing, unless a fault says that the fleet moves between two pages.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::switches::{self, Switch};
 use crate::wire::{Answer, Request, entity_start, list_start};
 use mdetag_vocabulary::time::Timestamp;
 
-/// The host that the service names in its contexts, whatever host was called.
+/// The host in the service's `@odata.context`, whichever host was called.
 const CONTEXT_HOST: &str = "api.securitycenter.microsoft.com";
 /// The most rows that `$top` may ask for.
 const MAX_TOP: u64 = 10_000;
@@ -68,7 +68,7 @@ fn page(service: &mut Service, request: &Request, caller: &Caller, now: Timestam
     let paging = service.switches.text(Switch::Paging).to_owned();
     let is_endless = paging.ends_with("_endless") && !rows.is_empty();
     let wanted = top.unwrap_or(page).min(page);
-    // In this mode the service has one page and no more: only filters get past it.
+    // In this mode the service has only one page. Only filters reach the other devices.
     let reach = match &*paging {
         "hard_cap" => page.min(rows.len() as u64),
         _ if is_endless => u64::MAX,
@@ -82,7 +82,7 @@ fn page(service: &mut Service, request: &Request, caller: &Caller, now: Timestam
         if place > first {
             out.push(b',');
         }
-        // A list without an end begins anew.
+        // A list without an end starts again.
         let row = rows[(place % rows.len() as u64) as usize] as usize;
         service.fleet.devices[row].render(&mut out, &listed(service, row, now), &quirks);
     }
@@ -116,7 +116,7 @@ fn listed(service: &Service, row: usize, now: Timestamp) -> DeviceView<'_> {
     shown
 }
 
-/// What the list answers where the switch `list_body` puts something else in its place.
+/// The body that the switch `list_body` puts in place of the list.
 fn foreign_body(service: &Service) -> Option<Answer> {
     match service.switches.text(Switch::ListBody) {
         "empty" => {
@@ -131,7 +131,7 @@ fn foreign_body(service: &Service) -> Option<Answer> {
     }
 }
 
-/// The rows that the caller sees and the filter lets through, in the order of this answer.
+/// The rows that the caller may see and the filter keeps, in the order of this answer.
 fn rows(service: &mut Service, filter: Option<&Filter>, caller: &Caller, now: Timestamp) -> Vec<u32> {
     let passes = |row: usize| {
         if filter.is_none() && caller.sees_all() {
@@ -166,7 +166,7 @@ fn sort(service: &Service, rows: &mut [u32], order: &str) -> Result<(), Answer> 
     Ok(())
 }
 
-/// The link to the next page, as good or bad as the switch says.
+/// The link to the next page: right or broken, as the switch says.
 fn next_link(request: &Request, paging: &str, skip: u64, next: u64) -> String {
     let own = request.header("host").unwrap_or("127.0.0.1");
     let base = match paging {
@@ -175,7 +175,7 @@ fn next_link(request: &Request, paging: &str, skip: u64, next: u64) -> String {
         _ => format!("http://{own}{}", request.path),
     };
     let is_skip = |pair: &str| pair.starts_with("$skip=") || pair.starts_with("%24skip=");
-    // Reported from the field: the first link is right, later ones have lost their filter.
+    // Reported from the field: the first link is right, later ones lose their filter.
     let is_lost = |pair: &str| {
         paging == "nextlink_bad"
             && skip > 0
@@ -188,7 +188,7 @@ fn next_link(request: &Request, paging: &str, skip: u64, next: u64) -> String {
     format!("{base}?{query}")
 }
 
-/// The switch `after_page`: what happens to a fleet while somebody reads it.
+/// The switch `after_page`: changes the fleet while somebody reads it.
 fn move_fleet(service: &mut Service, now: Timestamp) {
     let Some((page, what)) = switches::after_page(service.switches.text(Switch::AfterPage)) else { return };
     if service.list_answers != page || service.fleet.devices.is_empty() {
@@ -199,7 +199,7 @@ fn move_fleet(service: &mut Service, now: Timestamp) {
             let device = serde_json::json!({
                 "id": format!("{:040x}", service.list_answers), "computerDnsName": "new.corp.example.com", "lastSeen": now
             });
-            // At the front, so that every later row moves by one.
+            // Inserted at the front, so that every later row moves by one.
             let change = Edit::now(now, Change::Insert { device });
             if service.commit(&[change]).is_ok() {
                 service.fleet.devices.rotate_right(1);
@@ -207,7 +207,7 @@ fn move_fleet(service: &mut Service, now: Timestamp) {
         }
         "delete" => {
             let ids = vec![service.fleet.devices[0].id.clone()];
-            // A state that cannot be saved leaves the fleet as it was, which this fault can bear.
+            // If the deletion cannot be saved, the fleet stays as it was, which is harmless for this fault.
             let _ = service.commit(&[Edit::now(now, Change::Delete { ids })]);
         }
         _ => service.fleet.devices.rotate_left(1),
@@ -215,7 +215,7 @@ fn move_fleet(service: &mut Service, now: Timestamp) {
     service.fleet.reindex();
 }
 
-/// The departures from the usual JSON that are switched on.
+/// The departures from the usual JSON that switches turn on.
 pub(super) fn quirks(service: &Service) -> Quirks {
     let on = |switch| service.switches.on(switch);
     Quirks {
@@ -256,7 +256,7 @@ pub(super) fn entity(service: &Service, row: usize, viewer: Viewer, now: Timesta
     out
 }
 
-/// Some devices as a list body, as the writer sees them.
+/// Some devices as a list body, as `viewer` sees them.
 pub(super) fn collection(service: &Service, rows: &[usize], viewer: Viewer, now: Timestamp) -> Vec<u8> {
     let mut out = list_start(CONTEXT_HOST);
     let (shows, quirks) = (service.shows(), quirks(service));
@@ -289,7 +289,7 @@ pub(super) fn find_by_tag(service: &Service, request: &Request, caller: &Caller,
     Answer::ok(collection(service, &rows, Viewer::List, now))
 }
 
-/// `GET /api/DeviceGroups`: known from the service's metadata alone, so there only where a switch says so.
+/// `GET /api/DeviceGroups`: known only from the service's metadata, so served only if a switch says so.
 pub(super) fn device_groups(service: &Service, now: Timestamp) -> Answer {
     if !service.switches.on(Switch::DeviceGroups) {
         return service.error(404, "NotFound", "The requested resource does not exist.");
@@ -305,7 +305,7 @@ pub(super) fn device_groups(service: &Service, now: Timestamp) -> Answer {
     Answer::ok(body.to_string().into_bytes())
 }
 
-/// `GET /api/$metadata`: the routes' shape in outline, not the service's own document.
+/// `GET /api/$metadata`: an outline of the routes, not the service's own document.
 pub(super) fn metadata() -> Answer {
     let body = concat!(
         r#"<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>"#,
@@ -318,7 +318,7 @@ pub(super) fn metadata() -> Answer {
         .header("content-type", "application/xml; charset=utf-8")
 }
 
-/// How long a switch of seconds delays something, at the sandbox's speed.
+/// The delay of a switch in seconds, at the sandbox's speed.
 pub(super) fn delay(service: &Service, switch: Switch) -> Duration {
     service.scaled(Duration::from_secs(service.switches.number(switch)))
 }

@@ -1,7 +1,7 @@
-//! One device as the simulated service keeps it: finished JSON with two gaps for what can change, the tags by their
-//! origin, and what readers do not see yet.
+//! One device of the simulated service: finished JSON with two gaps for the parts that can change, the tags by origin, and writes
+//! that readers do not see yet.
 //!
-//! Decides no request; it only answers "what would a reader see now" and takes writes that were decided elsewhere.
+//! Decides no request. Answers what a reader sees now, and takes writes that were decided elsewhere.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) struct Group {
     pub(super) name: Option<Arc<str>>,
 }
 
-/// What writes can change.
+/// The parts that writes change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// Tags made in the portal or through the API, in the order in which they were added.
@@ -33,9 +33,9 @@ pub(super) struct Record {
     pub(super) id: Box<str>,
     /// All members of the JSON object but value, group and tags.
     json: Box<[u8]>,
-    /// Where value and group belong in `json`.
+    /// Byte offset in `json` at which value and group are inserted.
     state_at: u32,
-    /// Where the tags belong in `json`; never before `state_at`.
+    /// Byte offset in `json` at which the tags are inserted; never before `state_at`.
     tags_at: u32,
     pub(super) last_seen: Option<Timestamp>,
     pub(super) state: State,
@@ -48,15 +48,15 @@ pub(super) struct Record {
     later: Option<Box<TimedState>>,
 }
 
-/// What changes by itself when time passes. Few devices have any of it, so it is kept apart.
+/// The parts that change with time alone. Few devices have any, so they are kept apart.
 #[derive(Clone, Debug, Default)]
 struct TimedState {
     pending: Vec<Pending>,
-    /// Registry and dynamic tags that a write removed, until they are reported again.
+    /// Registry and dynamic tags that a write removed, each with the time at which it is reported again.
     suppressed: Vec<(Tag, Timestamp)>,
-    /// A value that a rule will take back.
+    /// A value that a rule will restore, and when.
     reverts: Option<(Option<DeviceValue>, Timestamp)>,
-    /// A group that the tags will lead to.
+    /// The group that the tags will lead to, and when.
     regroup: Option<(Group, Timestamp)>,
 }
 
@@ -68,7 +68,7 @@ struct Pending {
     before: State,
 }
 
-/// Who looks: a write's own answer sees everything at once, the list and hunting later.
+/// The reader: a write's own answer sees everything at once, the list and hunting see it later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Viewer {
     Writer,
@@ -84,7 +84,7 @@ pub(super) enum ShownOrigins {
     All,
 }
 
-/// How a device looks to a reader at one moment.
+/// One device as a reader sees it at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct DeviceView<'a> {
     pub(super) value: Option<DeviceValue>,
@@ -93,7 +93,7 @@ pub(super) struct DeviceView<'a> {
     pub(super) last_seen: Option<Timestamp>,
 }
 
-/// Departures from the usual JSON: everything that a client must survive.
+/// Departures from the usual JSON, which a client must survive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Quirks {
     pub(super) group_id_as_text: bool,
@@ -124,7 +124,7 @@ impl Record {
         }
     }
 
-    /// How a reader sees it.
+    /// The device as a reader sees it.
     pub(super) fn shown(&self, now: Timestamp, viewer: Viewer, shows: ShownOrigins) -> DeviceView<'_> {
         let Some(later) = &self.later else {
             return DeviceView {
@@ -170,7 +170,8 @@ impl Record {
         tags
     }
 
-    /// Takes a new state, made from the present one after [`Record::forget_past`], that the list and hunting see from these moments on.
+    /// Takes a new state, made from the current one after [`Record::forget_past`]. The list and hunting see it from the given
+    /// moments on.
     pub(super) fn write(&mut self, state: State, now: Timestamp, list_at: Timestamp, hunting_at: Timestamp) {
         let before = std::mem::replace(&mut self.state, state);
         if list_at > now || hunting_at > now {
@@ -184,7 +185,7 @@ impl Record {
         self.later_mut().suppressed.push((tag.clone(), until));
     }
 
-    /// The value goes back to what the rule says at `due`.
+    /// Restores the rule's value at `due`.
     pub(super) fn revert_value(&mut self, to: Option<DeviceValue>, due: Timestamp) {
         self.later_mut().reverts = Some((to, due));
     }
@@ -201,7 +202,7 @@ impl Record {
         coming.map_or(&self.state.group, |(group, _)| group)
     }
 
-    /// Whether a tag of another origin than the API is on the device and not hidden.
+    /// Whether the device has this tag from another origin than the API, and shows it.
     pub(super) fn holds_external(&self, tag: &str) -> bool {
         self.registry.as_deref() == Some(tag) || self.dynamic.iter().any(|other| &**other == tag)
     }
@@ -210,7 +211,7 @@ impl Record {
         self.later.get_or_insert_with(Box::default)
     }
 
-    /// What has come to pass becomes the state, so that the next write starts from it.
+    /// Merges due changes into the state, so that the next write starts from it.
     pub(super) fn forget_past(&mut self, now: Timestamp) {
         let Some(later) = &mut self.later else { return };
         later.pending.retain(|pending| pending.list_at > now || pending.hunting_at > now);
@@ -255,7 +256,7 @@ impl Record {
     pub(super) fn raw(&self, name: &str) -> Option<&str> {
         let text = std::str::from_utf8(&self.json).ok()?;
         let key = format!("\"{name}\":");
-        // Inside a text the quotes would be escaped, so a quote after `,` or `{` begins a member.
+        // Quotes inside a text are escaped, so a quote after `,` or `{` starts a member.
         let found = text
             .match_indices(&key)
             .find(|(at, _)| matches!(at.checked_sub(1).map(|before| self.json[before]), Some(b',' | b'{')));
@@ -278,7 +279,7 @@ impl Record {
 }
 
 impl Quirks {
-    /// The odd JSON of a plain one. Slow, and only for hardening runs.
+    /// Applies the quirks to plain JSON. Slow; only hardening runs use it.
     fn apply(&self, json: &[u8], last_seen: Option<Timestamp>) -> Vec<u8> {
         let Ok(serde_json::Value::Object(mut device)) = serde_json::from_slice(json) else {
             return json.to_vec();

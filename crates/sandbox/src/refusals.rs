@@ -1,6 +1,6 @@
-//! Devices that the service will not write: which they are, and how its answers say so.
+//! Devices that the service refuses to write: which ones, and what its answers look like.
 //!
-//! Unknown ids are `write`'s part; this is about devices that the list shows.
+//! `write` handles unknown ids; this is about devices that the list shows.
 
 use crate::random::hash;
 use crate::service::Service;
@@ -8,10 +8,10 @@ use crate::switches::{Switch, share};
 use crate::wire::Answer;
 use mdetag_vocabulary::random::SeededNumbers;
 
-/// Between the ids and the forms of one switch.
+/// Separates the ids and the forms of one switch.
 const PLUS: char = '+';
 
-/// Whether an id is within a share of all: the same ids in every process.
+/// Whether an id belongs to a share of all ids: the same ids in every process.
 fn is_within(share: u64, salt: &str, id: &str) -> bool {
     SeededNumbers::new(hash(id) ^ hash(salt)).below(10_000) < share
 }
@@ -33,7 +33,7 @@ fn answers(service: &Service, form: &str) -> bool {
     service.switches.text(Switch::RefuseAnswer).split(PLUS).any(|other| other == form)
 }
 
-/// A bulk call with a refused device fails whole. Its answer names all of them, some of them, a good one as well, or none.
+/// A bulk call with a refused device fails as a whole. Its answer names all of them, some, a good one as well, or none.
 pub(super) fn bulk(service: &Service, ids: &[Box<str>]) -> Result<(), Answer> {
     if service.switches.is(Switch::Refuse, "off") {
         return Ok(());
@@ -76,7 +76,7 @@ pub(super) fn single(service: &Service, row: usize) -> Result<(), Answer> {
     })
 }
 
-/// A value on a device whose value belongs to somebody else.
+/// Setting a value on a device whose value belongs to another source.
 pub(super) fn value(service: &Service, row: usize) -> Result<(), Answer> {
     let id = &service.fleet.devices[row].id;
     let is_forbidden = share(service.switches.text(Switch::ValueForbidden))
@@ -87,7 +87,7 @@ pub(super) fn value(service: &Service, row: usize) -> Result<(), Answer> {
     Ok(())
 }
 
-/// The bulk route where the service has none.
+/// The bulk route of a service that does not have it.
 pub(super) fn bulk_route(service: &Service) -> Result<(), Answer> {
     match service.switches.text(Switch::BulkRoute) {
         "missing" => Err(service.error(404, "NotFound", "The requested resource does not exist.")),

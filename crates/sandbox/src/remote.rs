@@ -1,6 +1,6 @@
 //! One control request to the process that owns the sandbox, over a plain socket.
 //!
-//! No HTTP client: the other side is this same program, and the answer ends with the connection.
+//! Needs no HTTP client: the other side is this same program, and the answer ends with the connection.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use crate::disk;
 use crate::wire::{Answer, Request};
 
-/// A control request is answered at once; a minute is for a million devices.
+/// The longest wait for an answer: most come at once, a fleet of a million devices takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sends it and reads the whole answer.
+/// Sends a request and reads the whole answer.
 ///
 /// # Errors
-/// A sentence that says who did not answer.
+/// A sentence that names the process that did not answer.
 pub(super) fn call(directory: &Path, request: &Request) -> Result<Answer, String> {
     let failed =
         |error: std::io::Error| format!("the process that serves the sandbox does not answer: {error}");
@@ -34,7 +34,7 @@ pub(super) fn call(directory: &Path, request: &Request) -> Result<Answer, String
     stream.write_all(&request.body).map_err(failed)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(failed)?;
-    // HTTP/1.0 has no chunks: the body is what follows the head.
+    // HTTP/1.0 has no chunks: the body is everything after the head.
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let end = end.ok_or("the process that serves the sandbox sent no answer")?;
     let head = String::from_utf8_lossy(&answer[..end]);

@@ -1,6 +1,6 @@
-//! Which route a request means.
+//! Finds the route of a request.
 //!
-//! Matches exactly, as nothing says that the service is lenient; decides nothing about the request itself.
+//! Matches exactly, because nothing says that the service is lenient. Decides nothing about the request itself.
 
 use crate::wire::decode;
 
@@ -72,7 +72,7 @@ impl Route {
         }
     }
 
-    /// Whether its calls count for faults that name no route.
+    /// Whether its calls count for faults without a route.
     pub(super) fn is_counted(self) -> bool {
         !matches!(self, Route::Token | Route::Identity | Route::Metadata | Route::Unknown)
     }
@@ -107,10 +107,10 @@ pub(super) fn route(method: &str, path: &str) -> (Route, String) {
     let parts: Vec<&str> = parts.iter().map(|part| &**part).collect();
     match (method, parts.as_slice()) {
         ("GET", ["machines"]) => (Route::List, String::new()),
-        // A reserved word first: otherwise it would be taken for a computer's name.
+        // The reserved word first: otherwise it would be taken for the name of a computer.
         ("GET", ["machines", "findbytag"]) => (Route::FindByTag, String::new()),
         ("GET", ["machines", id]) if !id.is_empty() => (Route::Get, (*id).to_owned()),
-        // The documentation and clients in the field spell it both ways.
+        // The documentation and clients in the field use both spellings.
         ("POST", ["machines", "AddOrRemoveTagForMultipleMachines" | "addOrRemoveTagForMultipleMachines"]) => {
             (Route::BulkTag, String::new())
         }

@@ -1,8 +1,8 @@
-//! A sandbox as the rest of the program holds it: made, looked into, changed by hand, asked with or without a socket.
+//! A sandbox for the rest of the program: create it, look into it, edit it, and call it with or without a socket.
 //!
-//! One process at a time owns a sandbox's directory. Any other is its guest: it hands on what it is asked, byte by byte, and
-//! becomes the owner when the owner has gone. Guests are worth their code because a `drift` beside an `apply` must see the
-//! same tenant, and neither may have to outlive the other.
+//! One process at a time owns a sandbox's directory. Any other is its guest: it forwards every request byte by byte, and becomes
+//! the owner when the owner ends. Guests exist because a `drift` beside an `apply` must see the same tenant, and either may end
+//! first.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,9 +28,9 @@ use mdetag_vocabulary::time::{Clock, Timestamp};
 
 pub(super) enum Destination {
     Here,
-    /// To the process that owns the sandbox.
+    /// A connection to the process that owns the sandbox.
     Elsewhere(TcpStream),
-    /// Nobody answers.
+    /// No process answers.
     Nowhere,
 }
 
@@ -49,23 +49,23 @@ struct Inner {
     role: Mutex<Role>,
 }
 
-/// Whether this process owns the state.
+/// Whether this process owns the state or another does.
 enum Role {
     Owner(Box<Service>),
-    /// Another process does, and serves it.
+    /// Another process owns and serves it.
     Guest,
 }
 
-/// What a client signs in with.
+/// The credentials that a client signs in with.
 #[derive(Clone)]
 pub struct Credentials {
     /// The only tenant id it signs in to.
     pub tenant_id: String,
     /// The application id that it accepts.
     pub client_id: String,
-    /// Client secret: worth nothing outside this sandbox, but still not to be shown.
+    /// Useless outside this sandbox, but still never shown.
     pub client_secret: String,
-    /// What the managed-identity and OIDC endpoints ask for.
+    /// The secret of the managed-identity and OIDC endpoints.
     pub identity_secret: String,
 }
 
@@ -81,7 +81,7 @@ impl std::fmt::Debug for Sandbox {
     }
 }
 
-/// A call that has arrived at a sandbox and not yet been answered: the first half of [`Sandbox::begin`].
+/// A call between [`Sandbox::begin`] and [`Sandbox::finish`].
 #[derive(Debug)]
 pub struct ReceivedCall(OpenCall);
 
@@ -96,7 +96,7 @@ impl Sandbox {
     /// Makes a sandbox in a directory that has none.
     ///
     /// # Errors
-    /// There is one already, or the directory cannot be used.
+    /// The directory already has a sandbox, or cannot be used.
     pub fn create(
         directory: &Path,
         options: &Options,
@@ -108,10 +108,10 @@ impl Sandbox {
         Sandbox::open(directory, options, clock)
     }
 
-    /// Makes a sandbox of these devices: lines of NDJSON, one API object each; the header of a snapshot file is passed over.
+    /// Makes a sandbox from lines of NDJSON, one API object each; skips the header of a snapshot file.
     ///
     /// # Errors
-    /// There is one already, a line is no device, or the directory cannot be used.
+    /// The directory already has a sandbox or cannot be used, or a line is no device.
     pub fn create_from(
         directory: &Path,
         lines: &str,
@@ -127,11 +127,11 @@ impl Sandbox {
         Sandbox::open(directory, &options, clock)
     }
 
-    /// Opens the sandbox of a directory, made with these options the first time. If another process serves it, this one
-    /// becomes its guest: what it serves is handed on, and it takes over when the other ends.
+    /// Opens the sandbox of a directory, and makes it with these options the first time. If another process serves it, this one
+    /// becomes its guest: it forwards requests, and takes over when the other ends.
     ///
     /// # Errors
-    /// The directory cannot be used, a switch is wrong, or a guest asks for another speed or other faults than the owner's.
+    /// The directory cannot be used, a switch is wrong, or a guest asks for a different speed or other faults than the owner's.
     pub fn open(directory: &Path, options: &Options, clock: Arc<dyn Clock>) -> Result<Sandbox, SandboxError> {
         let mut trial = Switches::default();
         options.faults.iter().try_for_each(|text| trial.set_text(text)).map_err(SandboxError::Switch)?;
@@ -168,7 +168,7 @@ impl Sandbox {
         })
     }
 
-    /// A sandbox that leaves nothing behind.
+    /// A sandbox in memory, which leaves no files behind.
     ///
     /// # Errors
     /// A switch is wrong.
@@ -191,7 +191,7 @@ impl Sandbox {
         })
     }
 
-    /// What a client signs in with.
+    /// The credentials that a client signs in with.
     pub fn credentials(&self) -> Credentials {
         let settings = &self.inner.settings;
         Credentials {
@@ -207,15 +207,15 @@ impl Sandbox {
         matches!(*self.role(), Role::Guest)
     }
 
-    /// Sets a switch or a fault, for as long as this process owns the sandbox.
+    /// Sets a switch or a fault while this process owns the sandbox.
     ///
     /// # Errors
-    /// A sentence that names the near name, or the values.
+    /// A sentence with the nearest known name, or the allowed values.
     pub fn set(&self, name: &str, value: &str) -> Result<(), String> {
         self.control("POST", "faults", &json!({ name: value })).map(drop)
     }
 
-    /// Puts in devices: an API object or an array of them. Besides the API's members, `registryTag`, `dynamicTags` and
+    /// Inserts devices: an API object or an array of them. Besides the API's members, `registryTag`, `dynamicTags` and
     /// `lockedValue` say what other origins hold.
     ///
     /// # Errors
@@ -224,7 +224,7 @@ impl Sandbox {
         self.control("POST", "machines", devices).map(drop)
     }
 
-    /// Puts the fleet, the windows and the log back to what they were at first; switches stay.
+    /// Resets the fleet, the rate windows and the log to their first state; switches stay.
     ///
     /// # Errors
     /// The state cannot be saved.
@@ -232,11 +232,11 @@ impl Sandbox {
         self.control("POST", "reset", &Value::Null).map(drop)
     }
 
-    /// Sets the tenant's device groups, as an array of the `DeviceGroups` entity set, and puts every device where their rules
-    /// put it.
+    /// Sets the tenant's device groups, given as an array of the `DeviceGroups` entity set, and moves every device to where their
+    /// rules put it.
     ///
     /// # Errors
-    /// A sentence that names the group that cannot be read.
+    /// A sentence that names the group that could not be parsed.
     pub fn set_groups(&self, groups: &Value) -> Result<(), String> {
         self.control("POST", "groups", groups).map(drop)
     }
@@ -249,16 +249,16 @@ impl Sandbox {
         self.control("DELETE", "machines", &json!({ "ids": ids })).map(drop)
     }
 
-    /// The devices as they truly are, whatever readers see yet.
+    /// The true state of the devices, including writes that readers do not see yet.
     ///
     /// # Errors
-    /// The process that owns the sandbox does not answer.
+    /// The owning process does not answer.
     pub fn devices(&self) -> Result<Vec<Value>, String> {
         let text = self.control_text("GET", "machines", &Value::Null)?;
         text.lines().map(|line| serde_json::from_str(line).map_err(|error| error.to_string())).collect()
     }
 
-    /// The calls of this process, oldest first; the last 20,000. Empty for a guest.
+    /// The last 20,000 calls of this process, oldest first. Empty for a guest.
     pub fn calls(&self) -> Vec<LoggedCall> {
         match &*self.role() {
             Role::Owner(service) => service.calls.iter().cloned().collect(),
@@ -274,7 +274,7 @@ impl Sandbox {
         self.control("POST", "clock", &json!({ "advance_s": span.as_secs_f64() })).map(drop)
     }
 
-    /// The moment by the sandbox's clock, if this process owns it.
+    /// The time by the sandbox's clock, if this process owns it.
     pub fn now(&self) -> Timestamp {
         match &*self.role() {
             Role::Owner(service) => self.inner.clock.now().plus(service.ahead),
@@ -282,10 +282,10 @@ impl Sandbox {
         }
     }
 
-    /// Lays down the result of a hunting query.
+    /// Sets the result of a hunting query.
     ///
     /// # Errors
-    /// The process that owns the sandbox does not answer.
+    /// The owning process does not answer.
     pub fn set_hunting(&self, query: &str, ids: &[&str]) -> Result<(), String> {
         self.control("POST", "hunting", &json!({ "query": query, "ids": ids })).map(drop)
     }
@@ -293,7 +293,7 @@ impl Sandbox {
     /// Lets the app sign in with a certificate: PEM, or base64 of the DER form.
     ///
     /// # Errors
-    /// It is no certificate with an RSA key, or the settings cannot be saved.
+    /// The text is no certificate with an RSA key, or the settings cannot be saved.
     pub fn trust_certificate(&self, text: &str) -> Result<(), String> {
         self.control("POST", "credentials", &json!({ "certificate": text })).map(drop)
     }
@@ -306,31 +306,31 @@ impl Sandbox {
         self.control("POST", "credentials", &json!({ "federated": federated })).map(drop)
     }
 
-    /// A token as an issuer would give it to a workload, good for ten minutes.
+    /// A token as an issuer gives it to a workload, valid for ten minutes.
     ///
     /// # Errors
-    /// The process that owns the sandbox does not answer.
+    /// The owning process does not answer.
     pub fn federated_token(&self, federated: &Federated) -> Result<String, String> {
         let answer = self.control("POST", "federated-token", &json!(federated))?;
         Ok(answer["token"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Makes edits as people in the portal would; the next read shows them. `owned` are the tags of a policy that drift
-    /// should find changed; without any, likely ones.
+    /// Makes edits like those of people in the portal; the next read shows them. `owned` are a policy's tags, which drift should
+    /// find changed. If there are none, likely ones are used.
     ///
     /// # Errors
-    /// The state cannot be saved, or the process that owns the sandbox does not answer.
+    /// The state cannot be saved, or the owning process does not answer.
     pub fn disturb(&self, count: u64, seed: u64, owned: &[String]) -> Result<Vec<Disturbance>, String> {
         let done =
             self.control("POST", "disturb", &json!({ "count": count, "seed": seed, "owned": owned }))?;
         serde_json::from_value(done).map_err(|error| error.to_string())
     }
 
-    /// The first half of a call; `None` for a guest. For simulations without a socket: wait as long as it says, then
+    /// The first half of a call; `None` for a guest. A simulation without a socket waits as long as the call says, then calls
     /// [`Sandbox::finish`].
     pub fn begin(&self, request: &Request) -> Option<ReceivedCall> {
-        // The clock is read under the lock: calls are counted in the order of their times, or one that waited for the lock
-        // would meet the future of another and be throttled for it.
+        // The clock is read under the lock, because calls are counted in the order of their times. Otherwise a call that waited
+        // for the lock would be throttled for calls that came after it.
         match &mut *self.role() {
             Role::Owner(service) => Some(ReceivedCall(service.begin(request, self.inner.clock.now()))),
             Role::Guest => None,
@@ -346,7 +346,7 @@ impl Sandbox {
     }
 
     fn role(&self) -> MutexGuard<'_, Role> {
-        // A panic under the lock is a bug of the sandbox; the state is still whole enough to look at.
+        // A panic under the lock is a bug of the sandbox; the state can still be read.
         self.inner.role.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -375,7 +375,7 @@ impl Sandbox {
         if answer.status == 200 { Ok(text) } else { Err(text) }
     }
 
-    /// Asks the process that owns the sandbox, or becomes the owner if it has gone.
+    /// Asks the owning process, or becomes the owner if that process has ended.
     pub(super) fn control_elsewhere(&self, request: &Request) -> Result<Answer, String> {
         let directory = self.inner.directory.as_deref().ok_or("the sandbox has no directory")?;
         let mut waited = Duration::ZERO;
@@ -393,7 +393,7 @@ impl Sandbox {
         }
     }
 
-    /// Tells other processes where this one serves, if it is the owner.
+    /// If this process is the owner, tells the others the address that it serves on.
     pub(super) fn announce(&self, address: SocketAddr) -> Result<(), SandboxError> {
         *self.inner.address.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
         match &*self.role() {
@@ -402,7 +402,7 @@ impl Sandbox {
         }
     }
 
-    /// Whether this process owns the sandbox, be it since now: a guest becomes the owner when the owner has gone.
+    /// Whether this process owns the sandbox now. A guest becomes the owner if the owner has ended.
     fn takes_over(&self) -> bool {
         let mut role = self.role();
         let (Role::Guest, Some(directory)) = (&*role, &self.inner.directory) else { return true };
@@ -420,11 +420,11 @@ impl Sandbox {
         true
     }
 
-    /// Where a connection goes now.
+    /// The destination of a new connection.
     pub(super) async fn destination(&self) -> Destination {
         let mut waited = Duration::ZERO;
         loop {
-            // The lock first: an address that an ended process left may be somebody else's by now.
+            // The lock first: if the owner has ended, another program may use its address by now.
             if self.takes_over() {
                 return Destination::Here;
             }

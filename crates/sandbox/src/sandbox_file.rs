@@ -1,19 +1,19 @@
-//! Opens the sandbox's own files: regular ones only, without waiting for a pipe and without following a link.
+//! Opens the sandbox's own files: only regular ones, without following a link or waiting for a pipe.
 //!
-//! The directory lies in a checkout, and a checkout may bring anything. Knows no format.
+//! The directory is in a checkout, and a checkout can contain anything. Knows no format.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
-/// More bytes than any sandbox keeps.
+/// Upper limit of a file's size in bytes, above what any sandbox writes.
 const MOST: u64 = 4 << 30;
 
-/// Opens a file as `options` say.
+/// Opens a file with these options.
 pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     guard(options);
     let opened = options.open(path);
-    // Systems differ in how they refuse a link that must not be followed, or a pipe without its other end.
+    // Systems differ in the error that they give for a link that must not be followed, or for a pipe without a second end.
     let is_special = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|known| !known.is_file());
     match opened {
         Ok(file) if file.metadata()?.is_file() => Ok(file),
@@ -31,7 +31,7 @@ fn guard(options: &mut OpenOptions) {
 #[cfg(windows)]
 fn guard(options: &mut OpenOptions) {
     use std::os::windows::fs::OpenOptionsExt;
-    /// `FILE_FLAG_OPEN_REPARSE_POINT`: opens the link itself, which is then no regular file.
+    /// `FILE_FLAG_OPEN_REPARSE_POINT`: opens the link itself, which is then not a regular file.
     const OPEN_LINK: u32 = 0x0020_0000;
     options.custom_flags(OPEN_LINK);
 }
@@ -43,7 +43,7 @@ pub(super) fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Makes a directory with those above it, for its owner alone.
+/// Makes a directory and its parents, readable only by their owner.
 pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);

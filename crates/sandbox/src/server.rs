@@ -1,7 +1,7 @@
-//! The sandbox's HTTP: a listener on loopback whose connections are answered by the service, or handed on to the process
-//! that owns the sandbox.
+//! The sandbox's HTTP server: listens on loopback, and lets the service answer each connection or forwards it to the process that
+//! owns the sandbox.
 //!
-//! Decides no answer; it only waits, compresses and breaks connections as it is told.
+//! Decides no answer; it only waits, compresses and breaks connections as the answer says.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,19 +20,19 @@ use crate::sandbox::{Destination, Sandbox};
 use crate::settings::SandboxError;
 use crate::wire::{Answer, Delivery, Request};
 
-/// The largest body that is read: five hundred ids and a tag take a twentieth of it.
+/// The largest request body, in bytes: five hundred ids and a tag take a twentieth of it.
 const MAX_BODY: usize = 1 << 20;
-/// The largest body of the control plane: a fleet that is put in at once.
+/// The largest body of the control plane, in bytes: a whole fleet at once.
 const MAX_CONTROL_BODY: usize = 256 << 20;
-/// Bodies below this are sent as they are: compressing them costs more than it saves.
+/// Bodies with fewer bytes are sent as they are, because compressing them costs more than it saves.
 const GZIP_FROM: usize = 1024;
-/// How long `stop` waits for answers under way.
+/// The longest wait of `stop` for answers under way.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
-/// A sandbox that is being served.
+/// A sandbox that is serving.
 #[derive(Debug)]
 pub struct Running {
-    /// The loopback address and port it listens on.
+    /// The loopback address and port that it listens on.
     pub address: SocketAddr,
     stop: watch::Sender<bool>,
     listener: tokio::task::JoinHandle<()>,
@@ -44,9 +44,9 @@ impl Running {
         format!("http://{}", self.address)
     }
 
-    /// Takes no more connections and ends those that are idle; answers under way get five seconds.
+    /// Accepts no more connections and closes idle ones; answers under way get five seconds.
     pub async fn stop(self) {
-        // Fails only if nobody listens any more, which is what is wanted.
+        // Fails only if nobody listens any more, which is the goal.
         let _ = self.stop.send(true);
         let _ = self.listener.await;
         let _ = tokio::time::timeout(STOP_WAIT, self.stop.closed()).await;
@@ -56,11 +56,11 @@ impl Running {
 /// Serves a sandbox on a loopback address; port 0 takes a free one.
 ///
 /// # Errors
-/// The address cannot be had, or is not on loopback.
+/// The address is taken, or is not on loopback.
 pub async fn serve(sandbox: &Sandbox, address: SocketAddr) -> Result<Running, SandboxError> {
     let failed = |source| SandboxError::Listen { address: address.to_string(), source };
     if !address.ip().is_loopback() {
-        // Made-up or not, the fleet may carry a real policy's tags, and anyone could write to it.
+        // Even a made-up fleet may carry a real policy's tags, and anyone on the network could write to it.
         return Err(failed(io::Error::other("a sandbox is served on loopback only")));
     }
     let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -71,7 +71,7 @@ pub async fn serve(sandbox: &Sandbox, address: SocketAddr) -> Result<Running, Sa
     Ok(Running { address, stop, listener })
 }
 
-/// Ends when `stop` was called, or nobody is left who could.
+/// Ends when `stop` is called, or when nobody is left who could call it.
 async fn is_stopped(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
@@ -81,7 +81,7 @@ async fn accept(listener: TcpListener, sandbox: Sandbox, mut stopped: watch::Rec
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
-                // Out of descriptors, most likely: the next connection may find some again.
+                // Probably out of file descriptors: the next connection may find some.
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -89,7 +89,7 @@ async fn accept(listener: TcpListener, sandbox: Sandbox, mut stopped: watch::Rec
             },
             () = is_stopped(&mut stopped) => return,
         };
-        // Small answers in one direction and small requests in the other: waiting to fill packets would cost 40 ms each.
+        // Requests and answers are small. Waiting to fill packets would cost 40 ms each.
         let _ = stream.set_nodelay(true);
         tokio::spawn(connection(stream, sandbox.clone(), stopped.clone()));
     }
@@ -104,14 +104,14 @@ async fn connection(stream: TcpStream, sandbox: Sandbox, mut stopped: watch::Rec
             let interim = wire.clone();
             let service = service_fn(move |request| {
                 let (sandbox, interim) = (sandbox.clone(), interim.clone());
-                // A task of its own: a client that hangs up must not undo the write that it has sent.
+                // A separate task, so that a client that hangs up does not undo the write that it sent.
                 let answer = tokio::spawn(async move { respond(sandbox, request, &interim).await });
                 async move { answer.await.unwrap_or_else(|error| Err(io::Error::other(error))) }
             });
             let http = hyper::server::conn::http1::Builder::new();
             let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(wire), service));
             tokio::select! {
-                // A broken connection is the client's affair, and often a fault that was asked for.
+                // A broken connection is the client's concern, and often a fault that a test asked for.
                 _ = connection.as_mut() => return,
                 () = is_stopped(&mut stopped) => {}
             }
@@ -121,7 +121,7 @@ async fn connection(stream: TcpStream, sandbox: Sandbox, mut stopped: watch::Rec
     }
 }
 
-/// Carries bytes to and from the process that owns the sandbox.
+/// Copies bytes to and from the process that owns the sandbox.
 async fn hand_on(mut stream: TcpStream, mut owner: TcpStream, mut stopped: watch::Receiver<bool>) {
     let _ = owner.set_nodelay(true);
     tokio::select! {
@@ -176,17 +176,17 @@ async fn reply(answer: Answer, coding: Option<Coding>) -> Result<hyper::Response
         response = response.header(name, value);
     }
     let mut body = answer.body;
-    // A client must see the coding that it did not offer on answers of every length.
+    // A test of this coding, which the client did not offer, must see it on answers of every length.
     let coding = coding.filter(|coding| *coding == Coding::Deflate || body.len() >= GZIP_FROM);
     if let Some(coding) = coding {
         response = response.header("content-encoding", coding.name()).header("vary", "Accept-Encoding");
-        // Ten thousand devices take a while, which other connections should not wait for.
+        // Ten thousand devices take a while, and other connections should not wait for them.
         body =
             tokio::task::spawn_blocking(move || coding.encode(&body)).await.map_err(io::Error::other)??;
     }
     let mut body = Bytes::from(body);
     if answer.delivery == Delivery::CutOff {
-        // Promised whole and sent in half: the connection breaks where the promise does.
+        // The header promises the whole body and half of it is sent, so the connection breaks in the middle.
         response = response.header("content-length", body.len());
         body.truncate(body.len() / 2);
     }

@@ -1,6 +1,6 @@
-//! The whole tenant in memory: its devices, its windows, its switches, and what every route needs of them.
+//! The whole tenant in memory: its devices, rate windows and switches, and the helpers that every route needs.
 //!
-//! Answers no call; the routes do, and `dispatch` chooses among them.
+//! Answers no call itself; the routes do, and `dispatch` chooses among them.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -29,15 +29,15 @@ pub(super) struct Service {
     pub(super) random: Random,
     /// Windows and delays are this many times shorter than documented.
     pub(super) speed: u32,
-    /// How far the sandbox's clock is ahead of the one it is given.
+    /// How far the sandbox's clock is ahead of the system's.
     pub(super) ahead: Duration,
-    /// How many list answers there were, for the fault that changes the fleet between pages.
+    /// Number of list answers so far, for the fault that changes the fleet between pages.
     pub(super) list_answers: u64,
-    /// Hunting results that were set through the control plane: query text to rows.
+    /// Hunting results set through the control plane: query text to rows.
     pub(super) hunting: HashMap<String, Vec<serde_json::Value>>,
     /// Sign-ins with a federated credential so far.
     pub(super) federated_tries: u64,
-    /// Ids of assertions that were used already.
+    /// Ids of assertions that were already used.
     pub(super) used_assertions: std::collections::HashSet<String>,
     pub(super) disk: Option<Disk>,
     pub(super) numbers: HashMap<Route, u64>,
@@ -91,7 +91,7 @@ impl Service {
         }
     }
 
-    /// An error body with a target in the form that is switched on.
+    /// An error body in the form that the switches choose.
     pub(super) fn error(&self, status: u16, code: &str, message: &str) -> Answer {
         let number = self.call_number;
         let target = match self.switches.text(Switch::ErrorTarget) {
@@ -102,10 +102,10 @@ impl Service {
         Answer::error(status, code, message, &target)
     }
 
-    /// Makes changes and writes them down.
+    /// Applies edits and saves them.
     ///
     /// # Errors
-    /// An answer that says that the sandbox could not save them; nothing is changed then.
+    /// The answer for edits that cannot be saved; nothing is changed then.
     pub(super) fn commit(&mut self, edits: &[Edit]) -> Result<(), Answer> {
         if let Some(disk) = &mut self.disk
             && let Err(error) = disk.save(edits)
@@ -123,7 +123,7 @@ impl Service {
         if moves.is_empty() { Ok(()) } else { self.commit(&moves) }
     }
 
-    /// Makes changes that are written down already.
+    /// Applies edits that are already saved.
     pub(super) fn replay(&mut self, edits: &[Edit]) {
         for edit in edits {
             if let Change::Clock { by } = edit.change {
@@ -133,7 +133,7 @@ impl Service {
         }
     }
 
-    /// Devices whose edits touch a tag that some group's rule looks at, with the time of the edit.
+    /// The devices whose edits touch a tag that some group's rule depends on, with the time of the edit.
     fn touched_groups(&self, edits: &[Edit]) -> Vec<(Box<str>, i64)> {
         if self.switches.is(Switch::GroupDelay, "off") {
             return Vec::new();
@@ -162,7 +162,7 @@ impl Service {
         touched
     }
 
-    /// The moves of these devices, due after the delay of the service.
+    /// The moves of these devices to other groups, due after the service's delay.
     fn group_moves(&self, touched: Vec<(Box<str>, i64)>) -> Vec<Edit> {
         let delay = self.scaled(Duration::from_secs(self.switches.number(Switch::GroupDelay)));
         let mut moves = Vec::new();
@@ -185,7 +185,7 @@ impl Service {
         self.commit(edits).map_err(|answer| String::from_utf8_lossy(&answer.body).into_owned())
     }
 
-    /// A documented span at the sandbox's speed.
+    /// A documented duration at the sandbox's speed.
     pub(super) fn scaled(&self, span: Duration) -> Duration {
         span / self.speed.max(1)
     }

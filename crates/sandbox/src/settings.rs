@@ -1,6 +1,6 @@
-//! What a sandbox is: its tenant, its app, its fleet's seed, and the credentials that its sign-in accepts.
+//! The settings of a sandbox: its tenant, its app, its fleet's seed, and the credentials that its sign-in accepts.
 //!
-//! Knows no file; that is `disk`.
+//! Reads and writes no file; that is `disk`.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -12,19 +12,19 @@ use serde::{Deserialize, Serialize};
 use mdetag_vocabulary::hex;
 use mdetag_vocabulary::time::Timestamp;
 
-/// The tenant of a sandbox that no policy pins to another.
+/// The tenant id of a sandbox, unless a policy pins another.
 pub const TENANT_ID: &str = "5a4db0c5-1111-4222-8333-444455556666";
 /// The app of every sandbox.
 pub const CLIENT_ID: &str = "5a4db0c5-aaaa-4bbb-8ccc-ddddeeeeffff";
 
-/// How a new sandbox is made, and what holds for this process alone.
+/// Options of a new sandbox, and those of this process alone.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Devices of a new sandbox.
     pub devices: u64,
     /// Seed of a new sandbox.
     pub seed: u64,
-    /// Tenant id, for good: a sandbox that was another tenant becomes this one, so that later commands find what this one wrote.
+    /// The tenant id, which is saved: an existing sandbox takes it over, so that later commands find what this one wrote.
     pub tenant_id: Option<String>,
     /// Windows and delays are this many times shorter than documented; 1 is real time.
     pub speed: u32,
@@ -38,7 +38,7 @@ impl Default for Options {
     }
 }
 
-/// Why there is no sandbox.
+/// Why a sandbox could not be made or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// Nothing can be read or written at this path.
@@ -47,7 +47,7 @@ pub enum SandboxError {
     /// A file holds something that no sandbox wrote.
     #[error("{path} is no sandbox of this version: {detail}; remove the directory to start anew")]
     Foreign { path: String, detail: String },
-    /// `create` over a sandbox.
+    /// `create` in a directory that has a sandbox.
     #[error("there is a sandbox in {path} already; remove the directory to start anew, or use it as it is")]
     Exists { path: String },
     /// A fleet that cannot be read.
@@ -55,7 +55,7 @@ pub enum SandboxError {
     Fleet(String),
     #[error("{0}")]
     Switch(String),
-    /// Another process serves it, and this one asked for what only the server can give.
+    /// Another process serves it, and this one asked for settings that only the server has.
     #[error(
         "another process serves the sandbox in {path}, so its speed and faults hold: give them there, or wait until it ends"
     )]
@@ -67,7 +67,7 @@ pub enum SandboxError {
     Listen { address: String, source: std::io::Error },
 }
 
-/// What is kept of a sandbox.
+/// The saved settings of a sandbox.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Settings {
@@ -75,9 +75,9 @@ pub(super) struct Settings {
     pub(super) tenant_id: String,
     pub(super) client_id: String,
     pub(super) client_secret: String,
-    /// Key of the access tokens, in hex.
+    /// The key of the access tokens, in hex.
     signing_key: String,
-    /// What App Service asks for in `X-IDENTITY-HEADER`.
+    /// The `X-IDENTITY-HEADER` that the App Service endpoint requires.
     pub(super) identity_header: String,
     pub(super) devices: u64,
     pub(super) seed: u64,
@@ -93,7 +93,7 @@ pub(super) struct Settings {
     pub(super) federated: Vec<Federated>,
 }
 
-/// A federated credential: whose tokens the app may sign in with.
+/// A federated credential: the issuer, subject and audience of the tokens that the app accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Federated {
     /// Exactly the `iss` of the token.
@@ -134,7 +134,7 @@ impl Settings {
     }
 }
 
-/// The credentials of the usual recipes: a repository's main branch in its old and its immutable form, and a pod.
+/// The credentials that the documented recipes use: a repository's main branch in its old and its immutable form, and a pod.
 fn usual_federated() -> Vec<Federated> {
     let row = |issuer: &str, subject: &str| Federated {
         issuer: issuer.to_owned(),
@@ -151,7 +151,7 @@ fn usual_federated() -> Vec<Federated> {
     ]
 }
 
-/// Random hex that nobody guesses: another process on this machine must not be able to sign in by chance.
+/// Random hex that nobody can guess: no other process on this computer may sign in by chance.
 fn secret() -> String {
     let mut bytes = [0u8; 16];
     SystemRandom::new().fill(&mut bytes).expect("the system has random numbers");

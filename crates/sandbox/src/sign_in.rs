@@ -1,6 +1,6 @@
 //! The sign-in service: token endpoints of both versions, their errors, and who gets which claims.
 //!
-//! Signatures of certificates and federated tokens are `assertion`'s part.
+//! `assertion` checks the signatures of certificates and federated tokens.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
-//! How the simulated service behaves where the real one is disputed, unknown or has options: one table of names, values
-//! and meanings, from which `NAME=VALUE`, its errors and the documentation come.
+//! How the simulated service behaves where the real one is disputed, unknown or has options. One table of names, values and
+//! meanings serves `NAME=VALUE`, its errors and the documentation.
 //!
-//! Things that go wrong on single calls are `faults`.
+//! `faults` has the things that go wrong on single calls.
 
 use crate::faults::{Fault, FaultRule};
 use mdetag_vocabulary::diagnostic::did_you_mean;
@@ -28,18 +28,18 @@ macro_rules! switches {
     };
 }
 
-/// What the table says of one switch or fault.
+/// The table's entry of one switch or fault.
 #[derive(Clone, Copy, Debug)]
 pub struct SwitchRow {
     /// The name in `NAME=VALUE`.
     pub name: &'static str,
-    /// The values, apart by `|`; `NUMBER` and `TEXT` stand for any.
+    /// The allowed values, separated by `|`; `NUMBER` and `TEXT` stand for any.
     pub values: &'static str,
     /// The value of a new sandbox.
     pub default: &'static str,
     /// D: documented, F: reported from the field, C: sources disagree, A: assumed, because nothing is known.
     pub mark: &'static str,
-    /// What the switch does, in one sentence.
+    /// The meaning of the switch, in one sentence.
     pub meaning: &'static str,
 }
 
@@ -121,7 +121,7 @@ switches! {
     ErrorTarget "error_target" "guid|pipe|tenant" "guid" "F" "The form of `error.target`.";
 }
 
-/// The state of all switches and faults.
+/// The values of all switches and faults.
 #[derive(Clone, Debug)]
 pub(super) struct Switches {
     texts: Vec<String>,
@@ -135,7 +135,7 @@ impl Default for Switches {
     }
 }
 
-/// Every name that `NAME=VALUE` takes, switches first: what the documentation lists.
+/// Every name that `NAME=VALUE` accepts, switches first, as the documentation lists them.
 pub fn table() -> Vec<SwitchRow> {
     let faults = Fault::ALL.iter().map(|fault| SwitchRow {
         name: fault.name(),
@@ -148,10 +148,10 @@ pub fn table() -> Vec<SwitchRow> {
 }
 
 impl Switches {
-    /// Sets one by its text.
+    /// Sets one switch or fault by its text.
     ///
     /// # Errors
-    /// A sentence that names the near name, or the values.
+    /// A sentence with the nearest known name, or the allowed values.
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         if let Some(fault) = Fault::parse(name) {
             let rules = FaultRule::parse(fault, value)?;
@@ -210,12 +210,12 @@ impl Switches {
         self.is(switch, "on")
     }
 
-    /// The number of a switch; 0 where it is a word.
+    /// The number of a switch; 0 if its value is a word.
     pub(super) fn number(&self, switch: Switch) -> u64 {
         self.text(switch).parse().unwrap_or(0)
     }
 
-    /// What differs from the default, as `NAME=VALUE`.
+    /// The values that differ from their defaults, as `NAME=VALUE`.
     pub(super) fn changed(&self) -> Vec<String> {
         let switches = Switch::ALL.iter().filter(|switch| self.text(**switch) != switch.row().default);
         let mut changed: Vec<String> =
@@ -232,7 +232,7 @@ impl Switches {
 }
 
 impl Switch {
-    /// The forms of a switch that takes free text, unless this value has one of them.
+    /// The allowed forms of a switch that takes free text, unless this value has one of them.
     fn forms(self, value: &str) -> Option<&'static str> {
         let (fits, forms) = match self {
             Switch::AfterPage => (after_page(value).is_some(), "off, N:delete, N:insert or N:move"),

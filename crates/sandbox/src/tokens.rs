@@ -1,4 +1,4 @@
-//! Access tokens and refusals of the sign-in service: who gets which claims for which resource.
+//! Access tokens and refusals of the sign-in service: the claims that each resource's tokens get.
 //!
 //! Checks no credential; that is `sign_in`, `assertion` and `identity`.
 
@@ -16,7 +16,7 @@ use mdetag_vocabulary::time::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct Refusal(pub(super) u16, pub(super) &'static str, pub(super) u64, pub(super) String);
 
-/// Resources that exist besides the accepted audiences: tokens for them are issued and then refused by the API.
+/// Resources that exist but that the API does not accept: it refuses tokens for them.
 const OTHER_RESOURCES: &[&str] = &["https://api.security.microsoft.com", "https://management.azure.com"];
 
 /// The sign-in service's error body.
@@ -32,13 +32,13 @@ pub(super) fn refused(Refusal(status, error, number, text): &Refusal, now: Times
     Answer::json(*status, &body)
 }
 
-/// The sign-in service asks to come back later.
+/// The sign-in service's answer "come back later".
 pub(super) fn busy(now: Timestamp) -> Answer {
     let text = "A transient error has occurred. Please try again.".to_owned();
     refused(&Refusal(429, "temporarily_unavailable", 90033, text), now)
 }
 
-/// Whether tokens for a resource can be had in the tenant.
+/// Checks that the tenant issues tokens for a resource.
 pub(super) fn known_resource(service: &Service, resource: &str) -> Result<(), Refusal> {
     let clouds = ["public", "gcc", "gov"];
     let known = clouds.iter().any(|cloud| audiences(cloud).contains(&resource))
@@ -67,7 +67,7 @@ pub(super) fn issue(service: &Service, resource: &str, now: Timestamp) -> (Strin
         claims["scp"] = json!(scopes.join(" "));
         claims["upn"] = json!("analyst@example.com");
     } else if !roles.is_empty() {
-        // Without a grant there is no claim at all.
+        // Without a granted role, the claim is missing altogether.
         claims["roles"] = json!(roles);
     }
     (jwt::sign(&service.settings.signing_key(), &claims), life)

@@ -53,18 +53,18 @@ pub(super) fn decode(text: &str, plus_is_blank: bool) -> String {
     percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
-/// What the network does to an answer.
+/// How the network treats an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
     #[default]
     Whole,
-    /// The connection is closed before a byte of it is sent.
+    /// The connection closes before the first byte.
     Reset,
-    /// The connection is closed in the middle of its body.
+    /// The connection closes in the middle of the body.
     CutOff,
-    /// It comes a byte at a time, with so much between two.
+    /// The answer comes byte by byte, with this pause between bytes.
     Drip(Duration),
-    /// Interim answers, and never this one.
+    /// Interim answers come, and the final one never does.
     Interim,
 }
 
@@ -75,7 +75,7 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// The body, not yet compressed.
     pub body: Vec<u8>,
-    /// What the network does to it.
+    /// How the network treats it.
     pub delivery: Delivery,
 }
 
@@ -105,7 +105,7 @@ impl Answer {
         Answer { status, ..Answer::default() }
     }
 
-    /// What a gateway in front of the service says.
+    /// The HTML page of a gateway in front of the service.
     pub(super) fn html(status: u16, title: &str) -> Answer {
         let body = format!(
             "<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n<center><h1>{status} {title}</h1></center>\r\n</body>\r\n</html>\r\n"

@@ -1,7 +1,7 @@
-//! Routes that change devices: what a body must look like, what a write leads to, and what its answer shows.
+//! The routes that change devices: checks a body, decides the edits of a write, and builds its answer.
 //!
-//! A write is decided when it arrives. With a delay between reading and writing a device's tags it is done when the
-//! answer leaves, from what it read before: overlapping writes then lose one, as they may in the real service.
+//! A write is decided when it arrives. If a delay is switched on between reading and writing a device's tags, it is done when the
+//! answer leaves, from what it read before. Overlapping writes then lose one, as they may in the real service.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) struct Write {
     route: Route,
     /// The devices in the answer, in the order of the request.
     rows: Vec<Box<str>>,
-    /// What is still to be done when the answer leaves.
+    /// Edits that are applied when the answer leaves.
     edits: Vec<Edit>,
     pub(super) wait: Duration,
 }
@@ -37,7 +37,7 @@ impl Write {
     }
 }
 
-/// Checks a write and decides what it leads to; does it at once unless a delay is switched on.
+/// Checks a write and decides its edits. Applies them at once unless a delay is switched on.
 pub(super) fn begin(
     service: &mut Service,
     request: &Request,
@@ -68,7 +68,7 @@ pub(super) fn begin(
     Ok(Write { route, rows: ids, edits, wait })
 }
 
-/// Does what is left, and answers.
+/// Applies the remaining edits, and answers.
 pub(super) fn finish(service: &mut Service, write: Write, now: Timestamp) -> Answer {
     let delays = delays(service);
     let edits: Vec<Edit> =
@@ -90,7 +90,7 @@ pub(super) fn finish(service: &mut Service, write: Write, now: Timestamp) -> Ans
     }
 }
 
-/// Tag changes as whole lists, from what the devices carry now: the lost update of a slow read-modify-write.
+/// Turns tag changes into whole lists, from the tags that the devices have now: the lost update of a slow read-modify-write.
 fn as_read(service: &mut Service, edits: Vec<Edit>) -> Vec<Edit> {
     let mut out = Vec::new();
     for edit in edits {
@@ -140,7 +140,7 @@ fn body(service: &Service, request: &Request) -> Result<Map<String, Value>, Answ
     }
 }
 
-/// Names are compared with their case; required ones must be there, others must not.
+/// Checks the names of a body, with their case: required ones must be there, unknown ones must not.
 fn names(service: &Service, body: &Map<String, Value>, required: &[&str]) -> Result<(), Answer> {
     let missing = required.iter().find(|name| !body.contains_key(**name));
     let unknown = body.keys().find(|name| !required.contains(&name.as_str()));
@@ -212,7 +212,7 @@ fn bulk(
                 return Err(service.error(400, "BadRequest", "The request could not be processed."));
             }
             _ => {
-                // Four words, then the ids: the shape that clients in the field cut apart.
+                // Four words, then the ids: clients in the field parse this shape.
                 let message = format!("Failed to find machines: {}", unknown.join(", "));
                 return Err(service.error(400, "BadRequest", &message));
             }
@@ -249,7 +249,7 @@ fn writable(service: &Service, subject: &str, caller: &Caller) -> Result<usize, 
     }
 }
 
-/// What adding or removing a tag leads to: manual tags change, registry and dynamic ones at best vanish for a while.
+/// The edits of adding or removing a tag: manual tags change, registry and dynamic ones at best vanish for a while.
 fn tag_edits(service: &Service, ids: &[Box<str>], tag: &str, adds: bool, now: Timestamp) -> Vec<Edit> {
     let folds = service.switches.is(Switch::TagCase, "insensitive_keep_first");
     let same = |other: &str| other == tag || folds && other.to_lowercase() == tag.to_lowercase();
@@ -382,7 +382,7 @@ fn update(
     Ok((vec![device.id.clone()], edits))
 }
 
-/// The manual tags after a PATCH with these.
+/// The manual tags after a PATCH that sends these.
 fn patched(service: &Service, row: usize, sent: Vec<String>) -> Result<Vec<String>, Answer> {
     let device = &service.fleet.devices[row];
     let live = || device.state.manual.iter().map(|tag| (**tag).to_owned());
@@ -395,7 +395,7 @@ fn patched(service: &Service, row: usize, sent: Vec<String>) -> Result<Vec<Strin
         _ => Vec::new(),
     };
     for tag in sent {
-        // A tag of another origin that the list repeats does not become a manual one.
+        // A tag of another origin does not become manual because the list repeats it.
         let external = device.holds_external(&tag) && !live().any(|other| other == tag);
         if !external && !tags.contains(&tag) {
             tags.push(tag);

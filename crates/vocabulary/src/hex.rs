@@ -1,6 +1,6 @@
 //! Bytes as hexadecimal digits, two a byte, and back.
 //!
-//! No crate for this is in the tree, and one would be longer than this in the lock file.
+//! Hand-written because the tree has no crate for it, and its entry in the lock file would be longer than this file.
 
 /// Lower-case digits.
 pub fn digits(bytes: &[u8]) -> String {
@@ -8,7 +8,7 @@ pub fn digits(bytes: &[u8]) -> String {
     nibbles.map(|nibble| char::from(b"0123456789abcdef"[usize::from(nibble)])).collect()
 }
 
-/// The bytes that digits of either case stand for; `None` where a sign, a blank or half a byte is among them.
+/// The bytes of hexadecimal digits in either case; `None` for any other character or an odd number of digits.
 pub fn bytes(digits: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     let nibble = |digit: u8| char::from(digit).to_digit(16).map(|nibble| nibble as u8);

@@ -1,7 +1,7 @@
 //! The words that every part of mdetag shares: points in time, findings, text, patterns, the fields of a device, tags.
 //!
-//! Judges nothing. The sandbox knows these words and nothing else of the client, so that neither can copy the other's mistakes.
-//! The modules stand in the order in which data flows, and a module uses only the modules above it in this list.
+//! Judges nothing. The sandbox uses this crate and nothing else of the client, so that neither can copy the other's mistakes.
+//! Modules are listed in the order in which data flows, and each uses only the modules above it.
 
 // clippy.toml lists the clock, the environment, files and sockets that this crate must not reach for.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]

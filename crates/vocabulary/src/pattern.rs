@@ -1,8 +1,8 @@
 //! Globs: the whole string; `*` any run (dots and slashes included), `?` one Unicode scalar, `[a-z]`, `[!a-z]`, `{a,b}`
 //! (not nested), `\` escapes the next scalar.
 //!
-//! A glob is parsed once, into [`GlobPart`]s. Its regular expression, its literals and the question whether two globs can
-//! meet are read off them. Matching is the regular expression's: linear time whatever the pattern.
+//! A glob is parsed once into [`GlobPart`]s, which give its regular expression, its literals and whether two globs can overlap.
+//! The regular expression does the matching: linear time for every pattern.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::text;
 pub enum GlobPart {
     /// This scalar.
     Literal(char),
-    /// Any run of scalars, also none.
+    /// Any number of scalars, including none.
     Run,
     /// `?`: any one Unicode scalar.
     AnyScalar,
@@ -26,7 +26,7 @@ pub enum GlobPart {
         /// First and last scalar of each, at least one range.
         ranges: Vec<(char, char)>,
     },
-    /// One of these; they hold no further alternatives.
+    /// One of these alternatives, which contain no further alternatives.
     Alternatives(Vec<Vec<GlobPart>>),
 }
 
@@ -34,10 +34,10 @@ pub enum GlobPart {
 #[derive(Clone, Debug)]
 pub struct Glob {
     source: String,
-    /// Composed where texts are composed before they are compared.
+    /// In composed form (NFC) if `is_composed`.
     parts: Arc<[GlobPart]>,
     regex: Regex,
-    /// Whether texts are composed before they are compared.
+    /// Whether the glob and the texts are composed (NFC) before they are compared.
     is_composed: bool,
 }
 
@@ -106,7 +106,7 @@ impl Glob {
         literals.collect()
     }
 
-    /// The literals between its stars, if it has nothing but literals and stars: one more than it has stars.
+    /// The literals between its stars, if the glob consists only of literals and stars: one more literal than there are stars.
     pub fn segments(&self) -> Option<Vec<String>> {
         let mut segments = vec![String::new()];
         for part in &*self.parts {
@@ -119,8 +119,8 @@ impl Glob {
         Some(segments)
     }
 
-    /// The equivalent regular expression, anchored, with its case flag: for matching many patterns in one pass, over composed
-    /// texts where the glob is one of text fields.
+    /// The equivalent regular expression, anchored and with its case flag, for matching many patterns in one pass. A glob over
+    /// text fields expects composed texts.
     pub fn regex(&self) -> &str {
         self.regex.as_str()
     }
@@ -131,7 +131,7 @@ impl Glob {
     }
 }
 
-/// Whether a "literal or glob" is a glob: it holds an unescaped `*`, `?`, `[` or `{`.
+/// Whether a "literal or glob" is a glob, that is, contains an unescaped `*`, `?`, `[` or `{`.
 pub fn is_glob(text: &str) -> bool {
     let mut scalars = text.chars();
     while let Some(scalar) = scalars.next() {
@@ -144,7 +144,7 @@ pub fn is_glob(text: &str) -> bool {
     false
 }
 
-/// The literal that a "literal or glob" without glob characters stands for: `\` escapes the next scalar.
+/// The literal behind a "literal or glob" without glob characters: `\` escapes the next scalar.
 pub fn unescape(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());
     let mut scalars = text.chars();
@@ -166,10 +166,10 @@ pub fn escape(text: &str) -> String {
     glob
 }
 
-/// The parts of a glob. The only place that knows how globs are written.
+/// Parses a glob. The syntax of globs is defined here and nowhere else.
 fn parse(source: &str) -> Result<Vec<GlobPart>, String> {
     let mut parts = Vec::new();
-    // The branches of the `{…}` that is open.
+    // The branches of the open `{…}`.
     let mut open: Option<Vec<Vec<GlobPart>>> = None;
     let mut scalars = source.chars().peekable();
     while let Some(scalar) = scalars.next() {

@@ -1,11 +1,11 @@
-//! Numbers out of a seed, the same on every machine: for jitter, made-up fleets and tests. Not for secrets.
+//! Numbers from a seed, the same on every machine: for jitter, made-up fleets and tests. Not for secrets.
 
 /// A sequence of 64-bit numbers (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct SeededNumbers(u64);
 
 impl SeededNumbers {
-    /// A sequence of its own for each seed.
+    /// Each seed gives a different sequence.
     pub fn new(seed: u64) -> SeededNumbers {
         SeededNumbers(seed)
     }

@@ -17,7 +17,7 @@ pub fn compose(text: &str) -> Cow<'_, str> {
     const { ComposingNormalizerBorrowed::new_nfc() }.normalize(text)
 }
 
-/// The text with letters and their marks apart (NFD), as some file systems and exports write it.
+/// The text with letters and their marks separated (NFD), as some file systems and exports write it.
 pub fn decompose(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -25,7 +25,8 @@ pub fn decompose(text: &str) -> Cow<'_, str> {
     const { DecomposingNormalizerBorrowed::new_nfd() }.normalize(text)
 }
 
-/// What two texts have in common that look alike or mean the same to a careless program (NFKC): full-width letters are plain ones.
+/// The compatibility form (NFKC): texts share it if they look alike or mean the same to a careless program. Full-width letters
+/// become plain ones.
 pub fn compatible(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -41,7 +42,7 @@ pub fn is_zero_width(scalar: char) -> bool {
         | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Whether a text is the GUID of zeros, which services write where there is no value.
+/// Whether a text is the all-zero GUID, which services write for "no value".
 pub fn is_zero_guid(text: &str) -> bool {
     let is_dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
     text.len() == 36
@@ -54,13 +55,13 @@ pub fn is_guid(text: &str) -> bool {
     lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
-/// Whether a tenant profile may have this name: it names files and folders.
+/// Whether a tenant profile may have this name. The name is used for files and folders.
 pub fn is_profile_name(name: &str) -> bool {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=80).contains(&name.len()) && !name.starts_with(['.', '-']) && name.bytes().all(is_safe)
 }
 
-/// Whether Windows takes a file of this name for a device of DOS, or drops its last dot, so that the name is not the file's own.
+/// Whether Windows would open a DOS device for a file of this name, or drop the name's last dot.
 pub fn is_taken_by_windows(name: &str) -> bool {
     const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
     let stem = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
@@ -69,13 +70,13 @@ pub fn is_taken_by_windows(name: &str) -> bool {
     name.ends_with('.') || DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt")
 }
 
-/// Whether a spreadsheet would take a cell with this text for a formula, or might after undoing an escape at its start.
+/// Whether a spreadsheet would read a cell with this text as a formula, or might do so after it removed an escape at the start.
 pub fn is_formula(text: &str) -> bool {
     const SIGNS: [char; 12] = ['=', '+', '-', '@', '|', '%', '＝', '＋', '－', '﹣', '−', '＠'];
     text.starts_with(['\t', '\r', '\n']) || text.trim_start().starts_with(SIGNS)
 }
 
-/// What two texts have in common exactly when they compare as equal: composed, then folded.
+/// A key that two texts share exactly when they compare as equal: composed, then folded.
 pub fn fold(text: &str) -> Cow<'_, str> {
     match compose(text) {
         Cow::Borrowed(composed) => fold_case(composed),
@@ -83,11 +84,11 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What two texts have in common exactly when they differ at most in case; letters and their marks stay as they are.
+/// A key that two texts share exactly when they differ at most in case. Letters and marks are not composed.
 ///
-/// The orbits are those of the `regex` crate (Unicode simple case folding), so `eq` and patterns always agree.
+/// The case classes are those of the `regex` crate (Unicode simple case folding), so equality and patterns always agree.
 pub fn fold_case(text: &str) -> Cow<'_, str> {
-    // Without an early exit the processor looks at many bytes at a time; nearly every text is folded already.
+    // No early exit, so that the processor compares many bytes at a time. Nearly every text is folded already.
     let is_other = |byte: u8| !byte.is_ascii() | byte.is_ascii_uppercase();
     if !text.bytes().fold(false, |any, byte| any | is_other(byte)) {
         return Cow::Borrowed(text);
@@ -95,9 +96,10 @@ pub fn fold_case(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(fold_char).collect())
 }
 
-/// One scalar folded: ASCII to lower case, anything else to one fixed member of its orbit.
+/// Folds one scalar: ASCII to lower case, any other to a fixed member of its case class.
 pub fn fold_char(scalar: char) -> char {
-    // The orbits of `k` and `s` leave ASCII (the Kelvin sign, the long s); they fold to the ASCII letter.
+    // The case classes of `k` and `s` include scalars outside ASCII (the Kelvin sign, the long s), which fold to the ASCII
+    // letter.
     if scalar.is_ascii() {
         return scalar.to_ascii_lowercase();
     }
@@ -109,26 +111,26 @@ pub fn fold_char(scalar: char) -> char {
     least.to_ascii_lowercase()
 }
 
-/// Ranges of scalars with every scalar that is equal to one of theirs without case.
+/// Extends ranges of scalars by every scalar that equals one of theirs without case.
 pub fn fold_ranges(ranges: &[(char, char)]) -> Vec<(char, char)> {
     let mut class = ClassUnicode::new(ranges.iter().map(|(low, high)| ClassUnicodeRange::new(*low, *high)));
-    // Only a build without Unicode tables fails here, and the workspace's has them.
+    // Fails only in a build without Unicode tables, and the workspace's build has them.
     let _ = class.try_case_fold_simple();
     class.ranges().iter().map(|range| (range.start(), range.end())).collect()
 }
 
-/// Equal as text fields compare: composed, and without case.
+/// Whether text fields compare as equal: composed, and without case.
 pub fn equal(left: &str, right: &str) -> bool {
     left == right || fold(left) == fold(right)
 }
 
-/// Equal without case, composed or not as they are.
+/// Whether texts are equal without case. Neither is composed first.
 pub fn equal_case(left: &str, right: &str) -> bool {
     left == right || fold_case(left) == fold_case(right)
 }
 
-/// Compares dotted versions: two numeric parts as numbers (of any length), two others as text without case, a numeric
-/// part below a textual one, a missing part as 0.
+/// Compares dotted versions part by part: two numbers by value (of any length), two texts without case, a number below a text. A
+/// missing part counts as 0.
 pub fn compare_versions(left: &str, right: &str) -> Ordering {
     let (mut lefts, mut rights) = (left.split('.'), right.split('.'));
     loop {
@@ -152,8 +154,8 @@ pub fn compare_versions(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// ASCII in lower case: other scripts are transliterated by a table that never changes, because another one would rename
-/// tags; every other run, of characters that the table lacks too, is one `-`; trimmed.
+/// ASCII in lower case, trimmed. Other scripts are transliterated by a table that never changes, because a new one would rename
+/// tags. Every run of other characters, including those that the table lacks, becomes one `-`.
 pub fn slug(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
     for spelled in text.chars().map(|scalar| deunicode::deunicode_char(scalar).unwrap_or(" ")) {
@@ -169,8 +171,8 @@ pub fn slug(text: &str) -> String {
     slug
 }
 
-/// Whether a scalar moves the cursor, changes the direction of text, takes no room or looks like a space: it can make text
-/// look like other text.
+/// Whether a scalar moves the cursor, changes the direction of text, has no width or looks like a space, so that it can disguise
+/// text as other text.
 pub fn is_deceptive(scalar: char) -> bool {
     scalar.is_control()
         || matches!(scalar,
@@ -181,7 +183,7 @@ pub fn is_deceptive(scalar: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Whether a reader sees nothing of a text: it is empty, white space, or takes no room.
+/// Whether a reader sees nothing of a text: it is empty, white space or without width.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(|scalar| scalar.is_whitespace() || is_deceptive(scalar))
 }
@@ -198,7 +200,7 @@ pub fn push_visible(text: &mut String, scalar: char) {
     }
 }
 
-/// Text in one line without control, direction and invisible characters: each is written out, `\u{202e}`.
+/// The text on one line. Control, direction and invisible characters are written out as `\u{202e}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || !text.contains(is_deceptive) {
         return Cow::Borrowed(text);

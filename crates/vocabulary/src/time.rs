@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Ticks of 100 ns in one second: the service writes up to seven fractional digits, and "the newest" compares all of them.
+/// Ticks of 100 ns in a second. The service writes up to seven fractional digits, and comparing times for the newest needs all of
+/// them.
 pub const TICKS_PER_SECOND: i64 = 10_000_000;
 
 /// A point in time: ticks of 100 ns since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// Where "now" comes from. Only `cli` implements it from the system; tests hold one that they move by hand.
+/// The source of the current time. `cli` implements it with the system's clock, tests with one that they set.
 pub trait Clock: Send + Sync {
     /// The present moment, in UTC.
     fn now(&self) -> Timestamp;
@@ -70,13 +71,13 @@ impl Timestamp {
         ))
     }
 
-    /// The time of an API field: RFC 3339 with an offset, at or after 1970. Anything else counts as missing (spec: the
-    /// service writes year 1 where it knows nothing).
+    /// Parses the time of an API field: RFC 3339 with an offset, from 1970 on. Anything else counts as missing, because the
+    /// service writes year 1 for an unknown time.
     pub fn parse_field(text: &str) -> Option<Timestamp> {
         parse_rfc3339(text).filter(|moment| *moment >= Timestamp::EPOCH)
     }
 
-    /// Whether a text is a time in the form that fields have, be it before 1970 or without an offset, or a date.
+    /// Whether a text is written like the time of a field: also a date alone, a time without an offset, or one before 1970.
     pub fn is_written(text: &str) -> bool {
         parse_rfc3339(text).or_else(|| parse_rfc3339(&format!("{text}Z"))).is_some()
             || Date::parse(text).is_ok()
@@ -88,7 +89,7 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(ticks_of(span)))
     }
 
-    /// The first whole second that is not before this moment: for a time that people are told to come back at.
+    /// The first whole second at or after this moment: for "come back at …".
     #[must_use]
     pub fn rounded_up(self) -> Timestamp {
         let into = self.0.rem_euclid(TICKS_PER_SECOND);
@@ -118,7 +119,7 @@ fn ticks_of(span: Duration) -> i64 {
     i64::try_from(span.as_nanos() / 100).unwrap_or(i64::MAX)
 }
 
-/// A two-, or more-digit run of ASCII digits as a number, or nothing.
+/// A run of ASCII digits as a number.
 fn digits(bytes: &[u8]) -> Option<i64> {
     if bytes.is_empty() || bytes.len() > 9 {
         return None;
@@ -126,8 +127,8 @@ fn digits(bytes: &[u8]) -> Option<i64> {
     bytes.iter().try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
-/// RFC 3339 by hand: a million devices have two million times, and this is an order of magnitude faster than a general
-/// parser. An offset is required. Digits beyond 100 ns are cut.
+/// A hand-written RFC 3339 parser: a million devices have two million times, and a general parser takes ten times as long.
+/// Requires an offset. Cuts digits beyond 100 ns.
 fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     if bytes.len() < 20 || !matches!(bytes[10], b'T' | b't' | b' ') || bytes[13] != b':' || bytes[16] != b':'
@@ -162,7 +163,7 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
         }
         _ => return None,
     };
-    // A leap second is the last tick-free second of its minute: 23:59:60 counts as the next minute's start.
+    // A leap second counts as the start of the next minute: 23:59:60 is 00:00:00.
     let seconds = i64::from(date.days) * 86_400 + hour * 3600 + minute * 60 + second - offset;
     Some(Timestamp(seconds * TICKS_PER_SECOND + fraction))
 }
@@ -220,7 +221,7 @@ impl Date {
         let parts = (digits(&bytes[..4]), digits(&bytes[5..7]), digits(&bytes[8..]));
         let (Some(year), Some(month), Some(day)) = parts else { return Err(wrong()) };
         let days = days_from_civil(year, month, day);
-        // Every month has 28 days; only later ones have to come back as themselves.
+        // Every month has 28 days. Later days are valid if they convert back to themselves.
         let is_day = (1..=28).contains(&day) || (day > 28 && civil_from_days(days) == (year, month, day));
         if !(1..=12).contains(&month) || !is_day {
             return Err(format!("`{text}` is not a day of the calendar"));

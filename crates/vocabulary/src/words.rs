@@ -1,6 +1,6 @@
-//! Closed vocabularies: an enum each of whose variants has one word, in files, reports and arguments alike.
+//! Closed vocabularies: enums whose variants each have one word in files, reports and arguments.
 //!
-//! The list is written once; forgetting a variant in `ALL`, `word` or `parse` is not possible.
+//! The list is written once, so `ALL`, `word` and `parse` cannot miss a variant.
 
 /// Declares an enum of closed words: `ALL` in the order written, `word()`, `parse()` (exact) and `Display`.
 ///
@@ -38,14 +38,14 @@ macro_rules! words {
             /// The words, in the same order.
             pub const WORDS: [&'static str; [$($word),+].len()] = [$($word),+];
 
-            /// The one word that stands for it everywhere.
+            /// The variant's word.
             pub const fn word(self) -> &'static str {
                 match self {
                     $($name::$variant => $word,)+
                 }
             }
 
-            /// The one with exactly this word.
+            /// The variant with exactly this word.
             pub fn parse(word: &str) -> Option<$name> {
                 match word {
                     $($word => Some($name::$variant),)+

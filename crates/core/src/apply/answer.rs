@@ -1,6 +1,7 @@
-//! What replies mean: which changes they prove, which are tried again, which end.
+//! Judges replies: which changes they prove, which are tried again, which end.
 //!
-//! A 2xx is not a proof: the answer must show the device as the change wants it. Effect it does not prove is re-read.
+//! A 2xx is not a proof: the answer must show the device as the change wants it. The list is read again for changes that no
+//! answer proves.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,14 +21,14 @@ use super::run::{CallInFlight, Run};
 use super::twins::CUT_BEYOND;
 use super::{CallId, DeviceState, Entry, Outcome, Rejection, Reply};
 
-/// How long after a 404 the device is asked for again: some are passing (field-reported).
+/// How long after a 404 the device is requested again: some 404s are temporary (field-reported).
 const MISS_WAIT: Duration = Duration::from_secs(1);
 
-/// The most missing tags that are told.
+/// The most missing tags that notes name.
 const MOST_MISSING: usize = 20;
 
 impl Run<'_> {
-    /// Learns from a reply. A reply to a call that is not in flight is ignored.
+    /// Processes a reply. Ignores one to a call that is not in flight.
     pub fn reply(&mut self, call: CallId, reply: Reply, now: Timestamp, budget: &mut Budget) -> Vec<Entry> {
         let Some(flight) = self.land(call) else { return self.drain() };
         let throttled = match &reply {
@@ -87,7 +88,7 @@ impl Run<'_> {
         self.advance(flight.item);
     }
 
-    /// Holds one change against the device as an answer shows it.
+    /// Compares one change with the device in an answer.
     pub(super) fn check(&mut self, change: ChangeIndex, state: Option<&DeviceState>, now: Timestamp) {
         if !self.changes.is_waiting(change) {
             return;
@@ -112,7 +113,7 @@ impl Run<'_> {
         self.changes.doubt(change, RereadReason { since: now, evidence, error: error.into() });
     }
 
-    /// An answer that shows another tag than the one that was added tells what the service makes of tags.
+    /// An answer that shows another tag than the added one tells how the service stores tags.
     fn learn_tag(&mut self, change: ChangeIndex, state: &DeviceState) {
         let Effect::Add(tag) = self.changes.get(change).what else { return };
         let tag = &self.changes.tags[tag as usize];
@@ -124,7 +125,7 @@ impl Run<'_> {
         }
     }
 
-    /// Looks at what a call was not meant to touch: twins of a removed tag, and the tags of a canary.
+    /// Checks tags that a call should not touch: twins of a removed tag, and the tags of a canary.
     pub(super) fn check_neighbours(&mut self, change: ChangeIndex, state: &DeviceState, now: Timestamp) {
         let ChangeRow { device, what, is_twin, .. } = *self.changes.get(change);
         self.check_watched(device, state, false, now);
@@ -174,7 +175,7 @@ impl Run<'_> {
         if !matches!(rejection.status, 408 | 409 | 423 | 425 | 429 | 500..=599) {
             self.lanes.circuit_mut(flight.lane).answered();
             if flight.lane == Lane::UpdateDevice {
-                // It had no effect.
+                // The call had no effect.
                 self.patch.watched.remove(&flight.devices[0]);
             }
         }
@@ -205,7 +206,7 @@ impl Run<'_> {
         }
     }
 
-    /// The effect is unknown: sent again, as adds, removals and values are idempotent, up to a limit.
+    /// The effect is unknown: the call is sent again, up to a limit, because adds, removals and values are idempotent.
     fn try_again(&mut self, flight: CallInFlight, may_have_effect: bool, words: &str, now: Timestamp) {
         self.lanes.circuit_mut(flight.lane).struggled(flight.devices[0]);
         if may_have_effect && flight.lane == Lane::UpdateDevice {
@@ -242,18 +243,18 @@ impl Run<'_> {
         self.advance(flight.item);
     }
 
-    /// A call was given up: enough of them in a row give the lane up.
+    /// A call was given up. Enough of these in a row give up the lane.
     fn failed(&mut self, flight: &CallInFlight, error: &str, now: Timestamp) {
         let circuit = self.lanes.circuit_mut(flight.lane);
         if circuit.failed(flight.devices[0], error) {
-            // In the words of the reason, by which the end of the run knows that it was told.
+            // In the words of the reason, so that the end of the run sees that it was reported.
             let reason = circuit.opened().unwrap_or_default().to_owned();
             self.note(now, format!("the {} lane is given up: {reason}", flight.lane.word()));
         }
     }
 
-    // A refusal of one device says nothing about the lane: a rule may own that device. Only a missing role, a token that a
-    // fresh sign-in did not mend, or 403 for devices drawn evenly from the whole queue do.
+    // A refusal of one device says nothing about the lane: a rule may own that device. Only a missing role, a token that stays
+    // rejected after a fresh sign-in, or 403 for devices drawn evenly from the whole queue do.
     fn learn_from_refusal(
         &mut self,
         flight: &CallInFlight,
@@ -287,10 +288,10 @@ impl Run<'_> {
         }
     }
 
-    /// The service said no, and will say so again.
+    /// The service rejected the call, and would do so again.
     fn refused(&mut self, flight: CallInFlight, rejection: &Rejection, words: &str, now: Timestamp) {
         let item = self.queues.item_mut(flight.item);
-        // `PATCH` is the route that documents contradict each other on; the others still stand, and need no read.
+        // Documents contradict each other about `PATCH` only; the other routes still work, and need no read.
         if matches!(flight.lane, Lane::UpdateDevice | Lane::Get) {
             match &item.kind {
                 ItemKind::Combined { list, .. } => {
@@ -308,7 +309,7 @@ impl Run<'_> {
             }
             return self.learn_from_refusal(&flight, rejection, words, now);
         }
-        // A token that a fresh sign-in did not mend says nothing about the device.
+        // A token that stays rejected after a fresh sign-in says nothing about the device.
         let is_about_device = (400..500).contains(&rejection.status) && rejection.status != 401;
         let outcome = if is_about_device { Outcome::Refused } else { Outcome::Failed };
         let error: Arc<str> = words.into();
@@ -322,8 +323,8 @@ impl Run<'_> {
         self.advance(flight.item);
     }
 
-    /// 404 once may pass; twice, the list tells whether the device is gone or the service only refuses it. Nothing else is
-    /// sent to it meanwhile.
+    /// One 404 may be temporary. After two, the list tells whether the device is gone or the service only refuses it. Nothing
+    /// else is sent to the device meanwhile.
     fn missed(&mut self, flight: &CallInFlight, rejection: &Rejection, words: &str, now: Timestamp) {
         self.back_to_read(flight.item);
         let item = self.queues.item_mut(flight.item);
@@ -343,13 +344,13 @@ impl Run<'_> {
     }
 }
 
-/// Whether a message blames the application's roles and not the device.
+/// Whether a message blames the application's roles rather than the device.
 fn names_missing_role(message: &str) -> bool {
     let message = message.to_lowercase();
     message.contains("application roles") || message.contains("missing") && message.contains("role")
 }
 
-/// A reply in short, for journals and errors.
+/// A short form of a reply, for journals and errors.
 fn words(reply: &Reply) -> String {
     match reply {
         Reply::Answered { .. } => "200".to_owned(),

@@ -1,7 +1,7 @@
-//! The budget: which lane may start a call when, so that no window is exceeded as the service could count it.
+//! The budget: when each lane may start a call, so that no window is exceeded, however the service counts.
 //!
-//! A slot is taken when a call starts and frees one window after its answer: wherever between the two the service counted
-//! the call, its window has passed by then. Does no I/O; the ledger on disk saves and merges [`SlotRecord`]s.
+//! A slot is taken when a call starts, and frees one window after its answer. Whenever the service counted the call, its window
+//! has passed by then. Does no I/O; the ledger on disk saves and merges [`SlotRecord`]s.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,17 +18,17 @@ pub use super::slots::{RateWindow, SlotRecord};
 /// The limits of all lanes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Calls a minute on a lane (documented for each API).
+    /// Calls per minute and lane (documented for each API).
     pub per_minute: u32,
-    /// Calls an hour on a lane (documented for each API, and for hunting).
+    /// Calls per hour and lane (documented for each API, and for hunting).
     pub per_hour: u32,
-    /// Calls a minute on the hunting lane (documented).
+    /// Calls per minute on the hunting lane (documented).
     pub hunting_per_minute: u32,
-    /// Whether all lanes but hunting share one pair of windows.
+    /// Whether all lanes except hunting share one pair of windows.
     pub shared: bool,
-    /// Divides the windows' lengths: 60 makes a minute last a second. Only ever other than 1 on loopback.
+    /// Divides the windows' lengths: 60 turns a minute into a second. Other than 1 only on loopback.
     pub time_scale: f64,
-    /// When a call without an answer is given up: its slot frees one window after that.
+    /// When a call without an answer is given up; its slot frees one window later.
     pub call_timeout: Duration,
 }
 
@@ -58,14 +58,14 @@ impl Limits {
 
 #[derive(Clone, Debug, Default)]
 struct LanePatience {
-    /// Episodes of 429 in a row without a call that passed.
+    /// Episodes of 429 in a row, without a successful call between them.
     throttles: u32,
-    /// When the last episode began: calls that were in flight then belong to it.
+    /// When the last episode started: calls in flight at that time belong to it.
     episode: Option<Timestamp>,
     given_up: Option<String>,
 }
 
-/// The windows of all lanes, and what they hold.
+/// The windows of all lanes, and the calls in them.
 #[derive(Clone, Debug)]
 pub struct Budget {
     limits: Limits,
@@ -74,12 +74,12 @@ pub struct Budget {
     jitter: Jitter,
     next_slot: u64,
     records: Vec<SlotRecord>,
-    /// Of each track, where other computers fill the same windows.
+    /// By track, if other computers use the same windows.
     reserved: Option<Vec<Reserved>>,
 }
 
 impl Budget {
-    /// An unused budget. `seed` chooses slot numbers and jitter: different for every process.
+    /// An unused budget. `seed` chooses slot numbers and jitter, and must differ between processes.
     pub fn new(limits: Limits, seed: u64) -> Budget {
         let mut jitter = Jitter::new(seed);
         let next_slot = jitter.number();
@@ -105,7 +105,7 @@ impl Budget {
         &self.limits
     }
 
-    /// The lane that stands for a lane's windows.
+    /// The lane whose windows this lane uses.
     pub fn windows_of(&self, lane: Lane) -> Lane {
         Lane::ALL[self.place(lane)]
     }
@@ -119,8 +119,8 @@ impl Budget {
         &mut self.tracks[place]
     }
 
-    /// When the next call of a lane may start; `now` if it may start at once. Where slots must be reserved and none are, it is
-    /// noted that some are wanted.
+    /// When the next call of a lane may start; `now` if it may start at once. If slots must be reserved and none are, notes that
+    /// some are wanted.
     pub fn ready_at(&mut self, lane: Lane, now: Timestamp) -> Timestamp {
         let place = self.place(lane);
         let track = &mut self.tracks[place];
@@ -130,12 +130,12 @@ impl Budget {
         if ready > now || reserved.left(now) > 0 {
             return ready;
         }
-        // Slots free one after the other: asking for each would cost as much as the calls do.
+        // Slots free one after another, and reserving each on its own would cost as much as the calls.
         let several = track.ready_at(now, Reserved::least(track.windows[0])).0;
         reserved.ask_at(several, track.windows[0], now)
     }
 
-    /// How long the next call of a lane waits, and for what; `None` if it may start at once.
+    /// How long the next call of a lane waits, and why; `None` if it may start at once.
     pub fn wait(&mut self, lane: Lane, now: Timestamp) -> Option<LaneWait> {
         let track = self.track(lane);
         track.prune(now);
@@ -143,7 +143,7 @@ impl Budget {
         (ready > now).then(|| LaneWait { lane, span: ready.since(now), reason })
     }
 
-    /// Gives up the lanes that the service wants left alone for longer than anybody waits, whichever process it told so.
+    /// Gives up lanes that the service closed for longer than anybody waits, whichever process it told.
     pub fn give_up_distant(&mut self, now: Timestamp) {
         for lane in Lane::ALL {
             let closed = self.track(lane).closed_until;
@@ -168,7 +168,7 @@ impl Budget {
         Ticket { lane, slot }
     }
 
-    /// Takes a slot, or says how long to wait, or that waiting is no use.
+    /// Takes a slot, or says how long to wait, or that waiting is useless.
     pub fn admit(&mut self, lane: Lane, now: Timestamp) -> Admission {
         self.give_up_distant(now);
         if let Some(reason) = self.given_up(lane) {
@@ -185,8 +185,8 @@ impl Budget {
         Admission::Go(self.take(lane, now))
     }
 
-    /// Whether lanes start only calls for which slots were reserved: other computers fill the same windows. What was reserved
-    /// before stays.
+    /// Sets whether lanes only start calls for which slots were reserved, because other computers use the same windows. Existing
+    /// reservations stay.
     pub fn share(&mut self, is_shared: bool) {
         match (is_shared, &self.reserved) {
             (true, None) => self.reserved = Some(vec![Reserved::default(); self.tracks.len()]),
@@ -195,7 +195,7 @@ impl Budget {
         }
     }
 
-    /// The lanes for which slots are to be reserved.
+    /// The lanes that need a reservation.
     pub fn wanted(&self) -> Vec<Lane> {
         let reserved = self.reserved.as_deref().unwrap_or_default();
         Lane::ALL
@@ -204,13 +204,13 @@ impl Budget {
             .collect()
     }
 
-    /// Slots of a lane that are reserved and not taken, and until when they may be.
+    /// Number of reserved slots of a lane that are not taken yet, and when the reservation ends.
     pub fn reserved(&self, lane: Lane, now: Timestamp) -> Option<(u32, Timestamp)> {
         let reserved = self.reserved.as_ref()?.get(lane as usize)?;
         (reserved.left(now) > 0).then_some((reserved.left(now), reserved.until))
     }
 
-    /// Reserves slots of a wanted lane, as many as its windows have room for and are worth it. Returns how many there are then.
+    /// Reserves slots of a wanted lane: as many as its windows have room for, if that is worth it. Returns the number reserved.
     pub fn reserve(&mut self, lane: Lane, now: Timestamp) -> u32 {
         let track = &mut self.tracks[lane as usize];
         track.prune(now);
@@ -220,7 +220,7 @@ impl Budget {
         reserved[lane as usize].grant(room, track.windows[0], now)
     }
 
-    /// The answer to a call has arrived, or will not. `throttled`: it was a 429 that asks for this wait, or for none.
+    /// The answer to a call has arrived, or will not. `throttled`: it was a 429, with or without a `Retry-After`.
     pub fn answered(&mut self, ticket: Ticket, now: Timestamp, throttled: Option<Option<Duration>>) {
         let Ticket { lane, slot } = ticket;
         let track = self.track(lane);
@@ -255,14 +255,14 @@ impl Budget {
         self.close(lane, now.plus(wait.clamp(MIN_WAIT, LONGEST_CLOSURE)));
     }
 
-    /// Leaves a lane alone until a moment.
+    /// Closes a lane until a moment.
     pub fn close(&mut self, lane: Lane, until: Timestamp) {
         let track = self.track(lane);
         track.closed_until = track.closed_until.max(Some(until));
         self.records.push(SlotRecord::Closed { lane, until });
     }
 
-    /// Gives a lane up for the rest of this process. The first reason stays.
+    /// Gives up a lane for the rest of this process. The first reason stays.
     pub fn give_up(&mut self, lane: Lane, reason: String) {
         self.lanes[lane as usize].given_up.get_or_insert(reason);
     }
@@ -272,7 +272,7 @@ impl Budget {
         self.lanes[lane as usize].given_up.as_deref()
     }
 
-    /// Takes in what another process, or an earlier one, did. Times in the future count as now.
+    /// Merges a record of another or an earlier process. Times in the future count as now.
     pub fn merge(&mut self, record: SlotRecord, now: Timestamp) {
         let timeout = self.limits.call_timeout;
         match record {
@@ -296,7 +296,7 @@ impl Budget {
         }
     }
 
-    /// Forgets what fills the windows, before all of it is merged anew. Lanes that are given up stay so.
+    /// Forgets the calls in the windows, before all records are merged again. Lanes that are given up stay so.
     pub fn forget(&mut self) {
         for track in &mut self.tracks {
             track.answered.clear();
@@ -305,7 +305,7 @@ impl Budget {
         }
     }
 
-    /// The length of the shorter window: a minute, unscaled.
+    /// The length of the shorter window: a minute, divided by the time scale.
     pub fn minute(&self) -> Duration {
         self.tracks.iter().map(|track| track.windows[0].length).min().unwrap_or_default()
     }
@@ -316,12 +316,12 @@ impl Budget {
         longest + self.limits.call_timeout
     }
 
-    /// What happened here since the last call: for the ledger.
+    /// The records since the last call, for the ledger.
     pub fn drain_records(&mut self) -> Vec<SlotRecord> {
         std::mem::take(&mut self.records)
     }
 
-    /// Calls of a lane that may still start within this hour, and how many an hour has.
+    /// Calls of a lane that may still start within this hour, and the limit per hour.
     pub fn left(&mut self, lane: Lane, now: Timestamp) -> (u32, u32) {
         let track = self.track(lane);
         track.prune(now);
@@ -329,8 +329,8 @@ impl Budget {
         (hour.calls.saturating_sub(track.used(hour, now) as u32), hour.calls)
     }
 
-    /// When the last of `calls` further calls of a lane could start, with instant answers and nobody else calling; `now`
-    /// for none.
+    /// When the last of `calls` further calls of a lane could start, if answers are instant and no other process calls; `now` for
+    /// none.
     pub fn earliest(&mut self, lane: Lane, calls: u64, now: Timestamp) -> Timestamp {
         let track = self.track(lane);
         track.prune(now);

@@ -1,6 +1,6 @@
-//! Calls to the service and what comes back for them, as values.
+//! Calls to the service and their replies, as values.
 //!
-//! Does not send anything; that is the edge's writer.
+//! Sends nothing; `tenant` does.
 
 #![expect(missing_docs, reason = "fields are named by what they hold")]
 
@@ -15,16 +15,16 @@ use crate::plan::{Lane, TagAction};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
-/// One HTTP request that writes, or reads one device just before a write.
+/// An HTTP request that writes, or that reads one device just before a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// One tag, one action, at most 500 devices.
     BulkTag { tag: Arc<str>, action: TagAction, devices: Vec<Arc<str>> },
-    /// One tag on one device: where the bulk route is forbidden, or a bad id is being isolated.
+    /// One tag on one device: used if the bulk route is forbidden, or to isolate a bad id.
     SingleTag { tag: Arc<str>, action: TagAction, device: Arc<str> },
     /// One value on one device.
     SetValue { device: Arc<str>, value: DeviceValue },
-    /// `PATCH`: a value, a whole tag list, or both. Never an empty list, never without both.
+    /// `PATCH`: a value, a whole tag list, or both. Never an empty list, never neither.
     Update {
         device: Arc<str>,
         value: Option<DeviceValue>,
@@ -36,7 +36,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// The lane whose budget it spends.
+    /// The lane whose budget it uses.
     pub fn lane(&self) -> Lane {
         match self {
             Call::BulkTag { .. } => Lane::BulkTag,
@@ -57,7 +57,7 @@ impl Call {
     }
 }
 
-/// A device as an answer shows it.
+/// A device in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceState {
     pub id: Arc<str>,
@@ -67,7 +67,7 @@ pub struct DeviceState {
 }
 
 impl DeviceState {
-    /// A device as a snapshot has it; `None` where it lists no such device.
+    /// A device in a snapshot; `None` if the snapshot lacks it.
     pub fn in_snapshot(snapshot: &Snapshot, id: &str) -> Option<DeviceState> {
         let row = snapshot.find(id)?;
         Some(DeviceState {
@@ -78,17 +78,17 @@ impl DeviceState {
     }
 }
 
-/// What came back for a call. A lost connection is a reply too. The edge has already renewed the token once on a 401.
+/// The reply to a call. A lost connection is a reply too. On a 401, the sender has already renewed the token once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// 2xx: the devices in the answer's body; empty where the body was empty.
+    /// 2xx: the devices in the answer's body; empty if the body was empty.
     Answered {
-        /// Devices as the answer shows them.
+        /// The devices in the answer.
         devices: Vec<DeviceState>,
     },
-    /// The service said no.
+    /// The service rejected the call.
     Rejected(Rejection),
-    /// 2xx with a body that cannot be read: the effect is unknown.
+    /// 2xx with an unreadable body: the effect is unknown.
     Broken {
         status: u16,
         /// What is wrong with the body.
@@ -96,9 +96,9 @@ pub enum Reply {
     },
     /// No answer.
     Lost {
-        /// What happened: `timed out after 100 s`, `connection reset`.
+        /// The error: `timed out after 100 s`, `connection reset`.
         detail: String,
-        /// Whether the request could have reached the service: `false` where no connection was made.
+        /// Whether the request may have reached the service: `false` if no connection was made.
         maybe_sent: bool,
     },
 }
@@ -109,10 +109,10 @@ pub struct Rejection {
     pub status: u16,
     /// `error.code` of the body, or empty.
     pub code: String,
-    /// `error.message` of the body, or a cut of a body that is no JSON.
+    /// `error.message` of the body, or the start of a body that is not JSON.
     pub message: String,
-    /// `error.target` of the body or the request-id header: what support asks for.
+    /// `error.target` of the body, or the request-id header, for the service's support.
     pub request_id: Option<String>,
-    /// `Retry-After` as a wait from the answer's own `Date`.
+    /// `Retry-After` as a wait, counted from the answer's own `Date`.
     pub retry_after: Option<Duration>,
 }

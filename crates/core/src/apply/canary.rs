@@ -1,7 +1,8 @@
 //! The canary: the first `PATCH` of a value alone, read just before and compared just after, because it may replace the tag list.
 //!
-//! It carries tags that are known as manual: a device whose tags all come from its registry or from rules shows nothing. After a
-//! canary that kept no such tag values go by `setDeviceValue`: a later `PATCH` is not watched, and what it lost would be gone. Puts back only what the read showed.
+//! It carries tags that are known to be manual, because a device whose tags all come from its registry or from rules would prove
+//! nothing. If a canary keeps no such tag, values go by `setDeviceValue` from then on: nobody watches later `PATCH`es, and their
+//! lost tags would be gone. Puts back only tags that the read showed.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::run::Run;
 use super::{DeviceState, Entry, Outcome, TagAction};
 
 impl<'p> Run<'p> {
-    /// Says where tags come from, as far as that is known: the devices whose tags are manual are asked first.
+    /// Sets the known origins of tags, so that devices with manual tags come first.
     pub fn know_origins(&mut self, origins: &'p super::Origins) {
         self.origins = Some(origins);
         if !self.takes_both_routes() {
@@ -33,7 +34,7 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Where a tag that a device carries comes from: as hunting told, or by this run, which added it.
+    /// The origin of a tag on a device: from hunting, or manual if this run added it.
     pub(super) fn origin(&self, device: u32, tag: &Arc<str>) -> Option<TagOrigin> {
         let told = self.origins.and_then(|origins| origins.of(self.changes.device_id(device), tag));
         told.or_else(|| {
@@ -56,14 +57,14 @@ impl<'p> Run<'p> {
         planned.is_some_and(|change| matches!(self.changes.get(change).what, Effect::Remove(_)))
     }
 
-    /// An answer confirmed an addition: its device carries a manual tag, and may have a value to write.
+    /// An answer confirmed an addition, so its device carries a manual tag and may be a canary if it has a value to write.
     pub(super) fn suggest_canary(&mut self, device: u32) {
         if self.takes_both_routes() {
             self.patch.suggest(device);
         }
     }
 
-    /// Whether a canary is on its way, so that no other `PATCH` of a value may go.
+    /// Whether a canary is in progress, so that no other `PATCH` of a value may start.
     pub(super) fn has_canary(&self) -> bool {
         self.patch.canary.is_some_and(|index| {
             let item = self.queues.item(index);
@@ -72,18 +73,18 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Whether a `PATCH` of a value may start now, which is the canary as long as none was sound.
+    /// Whether a `PATCH` of a value may start now. Until one kept its tags, that `PATCH` is the canary.
     pub(super) fn may_patch(&self, budget: &Budget) -> bool {
         self.patch.is_proven()
             || (!self.has_canary() && (self.patch.has_candidate() || self.takes_any_canary(budget)))
     }
 
-    /// Whether a canary need not wait for a tag that this run adds: none is planned, or no other route is left.
+    /// Whether a canary need not wait for a tag that this run adds: none is planned, or there is no other route.
     fn takes_any_canary(&self, budget: &Budget) -> bool {
         !self.patch.awaits_manual || self.lanes.given_up(Lane::SetValue, budget).is_some()
     }
 
-    /// Makes a canary of a device that carries manual tags, else of the next in line: it is read first.
+    /// Makes a canary of a device with manual tags, else of the next in the queue. The device is read first.
     pub(super) fn start_canary(&mut self, budget: &Budget) {
         let mut chosen = None;
         while let (None, Some(device)) = (chosen, self.patch.next_candidate()) {
@@ -105,7 +106,7 @@ impl<'p> Run<'p> {
         self.queues.enqueue(index);
     }
 
-    /// A `PATCH` of a value alone is about to be sent: what it may lose is kept in mind and in the journal.
+    /// Records the tags that a `PATCH` of a value may lose, in memory and in the journal, before it is sent.
     pub(super) fn watch(&mut self, device: u32, tags: Vec<Arc<str>>, now: Timestamp) {
         if self.patch.is_proven() {
             return;
@@ -115,7 +116,7 @@ impl<'p> Run<'p> {
         self.patch.watched.insert(device, tags);
     }
 
-    /// Holds a device against the read from before its `PATCH`. `is_answer`: the state is the answer to that very call.
+    /// Compares a device with the read before its `PATCH`. `is_answer`: the state is from the answer to that call.
     pub(super) fn check_watched(
         &mut self,
         device: u32,
@@ -129,7 +130,7 @@ impl<'p> Run<'p> {
         let before = self.patch.watched.remove(&device).unwrap_or_default();
         let (mut lost, mut has_kept_manual) = (Vec::new(), false);
         for tag in before {
-            // What this run removes may go meanwhile.
+            // This run may have removed the tag meanwhile.
             if self.removes(device, &tag) {
                 continue;
             }
@@ -161,7 +162,7 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Plans a call that puts a lost tag back. `now`: journals that it is to be put back.
+    /// Plans a call that puts back a lost tag. `now`: also records in the journal that it is due.
     pub(super) fn put_back(&mut self, device: u32, tag: &Arc<str>, now: Option<Timestamp>) {
         let index = self.changes.tag(tag);
         if !self.patch.repair(device, index) {

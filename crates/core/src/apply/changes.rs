@@ -1,6 +1,6 @@
-//! The changes of a run as one flat table: how each stands, and which wait for which.
+//! The changes of a run as one flat table: the state of each, and which wait for others.
 //!
-//! Additions of a device release its removals, those release its twins' removals. Does not know calls or lanes.
+//! Additions of a device release its removals, which release its twins' removals. Does not know calls or lanes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use super::{ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Outcome};
 
 pub(super) type ChangeIndex = u32;
 
-/// No item carries the change now: once released it goes to the pool.
+/// No item has the change now: it goes to the pool when it is released.
 pub(super) const NO_ITEM: u32 = u32::MAX;
 
 /// No answer has confirmed the change.
 const NEVER: u32 = u32::MAX;
 
-/// What a change does; tags are indices into [`Changes::tags`].
+/// The effect of a change; tags are indices into [`Changes::tags`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Add(u32),
@@ -30,12 +30,12 @@ pub(super) enum Effect {
     Value(DeviceValue),
 }
 
-/// How a change stands.
+/// The state of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChangeState {
     /// To be sent (again).
     Waiting,
-    /// Sent, and only a re-read can tell.
+    /// Sent; only a re-read can tell the effect.
     Unproven,
     Ended(Outcome),
 }
@@ -45,17 +45,17 @@ pub(super) struct ChangeRow {
     pub(super) device: u32,
     pub(super) what: Effect,
     pub(super) state: ChangeState,
-    /// The item that carries it.
+    /// The item that has it.
     pub(super) item: u32,
-    /// A removal whose tag differs only in case from one that stays: it goes last, and what stays is checked after it.
+    /// A removal whose tag differs only in case from one that stays. It goes last, and the remaining tag is checked afterwards.
     pub(super) is_twin: bool,
-    /// A tag that the service lost: not in the plan, so not in its counts.
+    /// Puts back a tag that the service lost: not in the plan, so not in its counts.
     pub(super) is_repair: bool,
-    /// Said to be released; each removal is, once, even if it ended before.
+    /// Reported as released. Each removal is, exactly once, even if it ended before.
     is_freed: bool,
     /// Waits for changes of other devices: see `held`.
     pub(super) is_held: bool,
-    /// Seconds from the run's start to its confirmation by an answer; [`NEVER`] without one.
+    /// Seconds from the run's start to the answer that confirmed it; [`NEVER`] without one.
     confirmed: u32,
 }
 
@@ -73,19 +73,19 @@ pub(super) struct Changes<'p> {
     plan: &'p Plan,
     start: Timestamp,
     pub(super) tags: Vec<Arc<str>>,
-    /// Tags that may be one to the service have one class.
+    /// Tags that the service may treat as the same have the same class.
     classes: Vec<u32>,
     class_of: HashMap<String, u32>,
     tag_of: HashMap<Arc<str>, u32>,
     rows: Vec<ChangeRow>,
     devices: Vec<DeviceRow>,
-    /// Devices that only repairs name.
+    /// Devices that only repairs concern.
     others: Vec<Arc<str>>,
     errors: HashMap<ChangeIndex, Arc<str>>,
     pub(super) doubts: BTreeMap<ChangeIndex, RereadReason>,
-    /// Of the doubts, those about tags.
+    /// The number of doubts about tags.
     tag_doubts: u64,
-    /// When the last doubt arose.
+    /// The time of the last doubt.
     last_doubt: Timestamp,
     counts: [u64; Outcome::ALL.len()],
     ended: Vec<ChangeIndex>,
@@ -93,7 +93,7 @@ pub(super) struct Changes<'p> {
 }
 
 impl<'p> Changes<'p> {
-    /// Every change of the plan, waiting; removals without additions before them are released at once.
+    /// Every change of the plan, waiting. Removals without additions before them are released at once.
     pub(super) fn new(plan: &'p Plan, start: Timestamp) -> Changes<'p> {
         let mut changes = Changes {
             plan,
@@ -149,7 +149,7 @@ impl<'p> Changes<'p> {
         changes
     }
 
-    /// Releases removals that wait for nothing. Call it once, when every change has its item.
+    /// Releases removals that wait for nothing. Call it once, after every change has its item.
     pub(super) fn release_first(&mut self) {
         for device in 0..self.devices.len() as u32 {
             if self.devices[device as usize].additions == 0 {
@@ -187,14 +187,14 @@ impl<'p> Changes<'p> {
         kept.any(|other| self.are_twins(tag, other))
     }
 
-    /// Whether a call that removes one tag may take the other along.
+    /// Whether a call that removes one tag may remove the other as well.
     pub(super) fn are_twins(&self, removed: u32, other: u32) -> bool {
         other != removed
             && self.classes[other as usize] == self.classes[removed as usize]
             && twins::takes_along(&self.tags[removed as usize], &self.tags[other as usize])
     }
 
-    /// How many changes the table has, repairs included.
+    /// Number of changes in the table, including repairs.
     pub(super) fn len(&self) -> u32 {
         self.rows.len() as u32
     }
@@ -222,7 +222,7 @@ impl<'p> Changes<'p> {
         planned.unwrap_or_else(|| &self.others[device as usize - self.plan.changes.len()])
     }
 
-    /// The index of a device, new if the plan does not have it.
+    /// The index of a device; added if the plan lacks it.
     pub(super) fn device(&mut self, id: &Arc<str>) -> u32 {
         if let Ok(place) = self.plan.changes.binary_search_by(|change| change.id.cmp(id)) {
             return place as u32;
@@ -240,7 +240,7 @@ impl<'p> Changes<'p> {
         self.devices.len()
     }
 
-    /// Whether a removal may be sent: every addition of its device is confirmed, and for a twin every other removal ended.
+    /// Whether a removal may be sent: every addition of its device is confirmed, and for a twin every other removal has ended.
     pub(super) fn is_released(&self, index: ChangeIndex) -> bool {
         let change = self.get(index);
         let row = self.devices[change.device as usize];
@@ -251,12 +251,12 @@ impl<'p> Changes<'p> {
         }
     }
 
-    /// Keeps a change from being sent, whatever its device allows.
+    /// Keeps a change from being sent, even if its device is ready.
     pub(super) fn hold(&mut self, index: ChangeIndex) {
         self.rows[index as usize].is_held = true;
     }
 
-    /// Lets a held change go. A removal is released if its device is ready for it, or if it ended meanwhile.
+    /// Ends the hold on a change. A removal is released if its device is ready, or if it ended meanwhile.
     pub(super) fn unhold(&mut self, index: ChangeIndex) {
         self.rows[index as usize].is_held = false;
         let is_removal = matches!(self.get(index).what, Effect::Remove(_));
@@ -265,14 +265,14 @@ impl<'p> Changes<'p> {
         }
     }
 
-    /// The change of a device with this tag, if it is planned.
+    /// The planned change of a device's tag, if there is one.
     pub(super) fn planned_tag(&self, device: u32, tag: u32) -> Option<ChangeIndex> {
         self.of_device(device).find(
             |index| matches!(self.get(*index).what, Effect::Add(own) | Effect::Remove(own) if own == tag),
         )
     }
 
-    /// Tags that a device carries if nobody else changes it: as read, with what is done.
+    /// The tags that a device carries if nobody else changes it: those read, with the changes done so far.
     pub(super) fn expected_tags(&self, device: u32) -> Vec<u32> {
         let observed = self.plan.changes.get(device as usize).map_or(&[][..], |change| &change.observed_tags);
         let mut expected: Vec<u32> = observed.iter().map(|tag| tag.0).collect();
@@ -280,7 +280,7 @@ impl<'p> Changes<'p> {
             let change = self.get(index);
             match (change.what, change.state) {
                 (Effect::Add(tag), ChangeState::Ended(Outcome::Done | Outcome::Noop)) => expected.push(tag),
-                // Once a removal may have been sent, the tag's absence says nothing.
+                // After a removal may have been sent, the tag's absence proves nothing.
                 (Effect::Remove(tag), _) => expected.retain(|other| *other != tag),
                 _ => {}
             }
@@ -288,14 +288,14 @@ impl<'p> Changes<'p> {
         expected
     }
 
-    /// Of the tags that a device should keep, those that removing `tag` may take along.
+    /// The tags that a device should keep and that removing `tag` may remove as well.
     pub(super) fn kept_twins(&self, device: u32, tag: u32) -> Vec<u32> {
         let mut kept = self.expected_tags(device);
         kept.retain(|other| self.are_twins(tag, *other));
         kept
     }
 
-    /// Whether a device in this state is as the change wants it. Tags compare by exact spelling.
+    /// Whether the device is in the state that the change wants. Tags compare by exact spelling.
     pub(super) fn is_so(&self, index: ChangeIndex, state: &DeviceState) -> bool {
         let carries = |tag: u32| state.tags.iter().any(|own| **own == *self.tags[tag as usize]);
         match self.get(index).what {
@@ -316,7 +316,7 @@ impl<'p> Changes<'p> {
         ChangeKey { device: self.device_id(change.device).clone(), what }
     }
 
-    /// A change that the plan does not have: puts a lost tag back.
+    /// Adds a change outside the plan that puts back a lost tag.
     pub(super) fn push_repair(&mut self, device: u32, tag: u32) -> ChangeIndex {
         self.rows.push(ChangeRow {
             device,
@@ -332,7 +332,7 @@ impl<'p> Changes<'p> {
         self.len() - 1
     }
 
-    /// Only a re-read can tell how the change ended.
+    /// Marks a change whose effect only a re-read can tell.
     pub(super) fn doubt(&mut self, index: ChangeIndex, doubt: RereadReason) {
         debug_assert!(self.is_waiting(index));
         self.rows[index as usize].state = ChangeState::Unproven;
@@ -341,7 +341,7 @@ impl<'p> Changes<'p> {
         self.doubts.insert(index, doubt);
     }
 
-    /// Sends a change back to the queue, because the re-read showed that its call must be made again.
+    /// Puts a change back into the queue, because the re-read showed that its call must be sent again.
     pub(super) fn wait_again(&mut self, index: ChangeIndex) {
         if self.doubts.remove(&index).is_some() {
             self.tag_doubts -= u64::from(self.is_tag(index));
@@ -353,15 +353,15 @@ impl<'p> Changes<'p> {
         !matches!(self.get(index).what, Effect::Value(_))
     }
 
-    /// When the last doubt arose, if there are any: about tags only, or about anything.
+    /// The time of the last doubt, if there are any: about tags only, or about anything.
     pub(super) fn last_doubt(&self, tags_only: bool) -> Option<Timestamp> {
         let any = if tags_only { self.tag_doubts > 0 } else { !self.doubts.is_empty() };
         any.then_some(self.last_doubt)
     }
 
-    /// Confirmed by an answer.
+    /// Marks a change as confirmed by an answer.
     pub(super) fn confirm(&mut self, index: ChangeIndex, now: Timestamp) {
-        // Rounded up: a read that was asked for within the same second may not show it.
+        // Rounded up: a read requested within the same second may not show it.
         let seconds = now.since(self.start).as_nanos().div_ceil(1_000_000_000);
         self.rows[index as usize].confirmed = seconds.min(u128::from(NEVER - 1)) as u32;
         self.end(index, Outcome::Done, None);
@@ -373,7 +373,7 @@ impl<'p> Changes<'p> {
         (seconds != NEVER).then(|| self.start.plus(Duration::from_secs(u64::from(seconds))))
     }
 
-    /// Ends a change, and releases or ends what waits for it.
+    /// Ends a change, and releases or ends the changes that wait for it.
     pub(super) fn end(&mut self, index: ChangeIndex, outcome: Outcome, error: Option<&Arc<str>>) {
         let change = &mut self.rows[index as usize];
         debug_assert!(!matches!(change.state, ChangeState::Ended(_)), "a change ends once");
@@ -410,8 +410,8 @@ impl<'p> Changes<'p> {
         }
     }
 
-    /// An addition was confirmed by an earlier part of the run, and the list at hand lacks it: somebody may have taken it
-    /// away, so the removals of its device are not written on its strength.
+    /// An earlier part of the run confirmed an addition that the current list lacks. Somebody may have removed the tag, so the
+    /// removals of its device must not rely on it.
     pub(super) fn distrust_addition(&mut self, index: ChangeIndex) {
         let ChangeRow { device, what, .. } = *self.get(index);
         if matches!(what, Effect::Add(_)) {
@@ -419,8 +419,8 @@ impl<'p> Changes<'p> {
         }
     }
 
-    // A device must not fall out of a device group between two calls: where an addition is not confirmed, its removals
-    // stay undone.
+    // A device must not leave a device group between two calls: if an addition is not confirmed, the device's removals are not
+    // done.
     fn after_addition(&mut self, device: u32) {
         let row = self.devices[device as usize];
         if row.is_unconfirmed {
@@ -455,7 +455,7 @@ impl<'p> Changes<'p> {
         }
     }
 
-    /// Replaces a good outcome that later evidence refutes.
+    /// Replaces a good outcome that later evidence contradicts.
     pub(super) fn revise(&mut self, index: ChangeIndex, outcome: Outcome, error: &Arc<str>) {
         let ChangeState::Ended(before @ (Outcome::Done | Outcome::Noop)) = self.get(index).state else {
             return;
@@ -469,12 +469,12 @@ impl<'p> Changes<'p> {
         self.ended.push(index);
     }
 
-    /// Removals that became free to go since the last call, and those that ended before they were.
+    /// Removals that were released since the last call, and those that ended before.
     pub(super) fn drain_released(&mut self) -> Vec<ChangeIndex> {
         std::mem::take(&mut self.released)
     }
 
-    /// Changes that ended since the last call, repairs apart.
+    /// Changes that ended since the last call, except repairs.
     pub(super) fn drain_ended(&mut self) -> (Vec<ChangeOutcome>, Vec<ChangeIndex>) {
         let ended = std::mem::take(&mut self.ended);
         let (repairs, planned): (Vec<u32>, Vec<u32>) =
@@ -482,14 +482,14 @@ impl<'p> Changes<'p> {
         (planned.into_iter().filter_map(|index| self.outcome(index)).collect(), repairs)
     }
 
-    /// How a change ended, if it has.
+    /// The outcome of a change, if it has ended.
     pub(super) fn outcome(&self, index: ChangeIndex) -> Option<ChangeOutcome> {
         let ChangeState::Ended(outcome) = self.get(index).state else { return None };
         let error = self.errors.get(&index).map(|error| error.to_string());
         Some(ChangeOutcome { key: self.key(index), outcome, error })
     }
 
-    /// How many planned changes ended how, in the order of [`Outcome::ALL`].
+    /// Number of planned changes by outcome, in the order of [`Outcome::ALL`].
     pub(super) fn counts(&self) -> [u64; Outcome::ALL.len()] {
         self.counts
     }

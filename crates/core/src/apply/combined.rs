@@ -1,7 +1,7 @@
-//! One `PATCH` for everything of a device: read, build the whole list, write, compare.
+//! One `PATCH` for all changes of a device: read, build the whole list, write, compare.
 //!
-//! `PATCH` replaces the tag list (observed; the documents contradict each other), so the list is built from a read just
-//! before, is never empty, and is never sent twice as it was. Does not choose the devices; that is `plan::combine`.
+//! `PATCH` replaces the tag list (observed; the documents contradict each other). So the list is built from a read just before,
+//! is never empty, and is never sent again unchanged. `plan::combine` chooses the devices.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::run::{CallInFlight, Run};
 use super::{DeviceState, Outcome};
 
 impl Run<'_> {
-    /// The answer to a read or a write of a combined device.
+    /// Handles the answer to a read or a write of a combined device.
     pub(super) fn combined_answered(
         &mut self,
         flight: &CallInFlight,
@@ -33,7 +33,7 @@ impl Run<'_> {
         }
     }
 
-    /// Builds the write from a fresh read: what is so already needs no call.
+    /// Builds the write from a fresh read. Changes that are already in place need no call.
     fn build(&mut self, flight: &CallInFlight, state: &DeviceState, now: Timestamp) {
         self.check_watched(flight.devices[0], state, false, now);
         let ItemKind::Combined { has_written, .. } = self.queues.item(flight.item).kind else { return };
@@ -87,13 +87,13 @@ impl Run<'_> {
         self.queues.enqueue(flight.item);
     }
 
-    /// The tags of a device that its `PATCH` may carry: the manual ones. A registry or dynamic tag would become a manual one with
-    /// it. `None`: the origin of some tag is not known, and it would be lost or pinned.
+    /// The device's tags that its `PATCH` may contain: the manual ones. A registry or dynamic tag would become manual. `None` if
+    /// the origin of some tag is unknown, because it would be lost or made manual.
     fn manual_tags(&mut self, device: u32, state: &DeviceState) -> Option<Vec<Arc<str>>> {
         let mut manual = Vec::new();
         for tag in &state.tags {
             if self.removes(device, tag) {
-                // It goes anyway, where it is one that this call can take away.
+                // The tag is removed anyway, if this call can remove it.
                 continue;
             }
             match self.origin(device, tag)? {
@@ -104,7 +104,7 @@ impl Run<'_> {
         Some(manual)
     }
 
-    /// A write that has to be sent again is read anew first.
+    /// A write that must be sent again starts with a new read.
     pub(super) fn back_to_read(&mut self, index: ItemIndex) {
         let item = self.queues.item_mut(index);
         if let ItemKind::Combined { list, has_written } = &mut item.kind {
@@ -116,7 +116,7 @@ impl Run<'_> {
         }
     }
 
-    /// The effect of a write is unknown: the next read of its device is held against the list that was sent.
+    /// The effect of a write is unknown: the next read of the device is compared with the sent list.
     pub(super) fn watch_list(&mut self, index: ItemIndex, sent: Option<&PatchBody>) {
         let item = self.queues.item(index);
         let ItemKind::Combined { list, .. } = &item.kind else { return };
@@ -130,7 +130,7 @@ impl Run<'_> {
         }
     }
 
-    /// Holds the answer against the list that was sent; a difference is left to bulk calls.
+    /// Compares the answer with the sent list, and leaves differences to bulk calls.
     fn compare(
         &mut self,
         flight: &CallInFlight,
@@ -179,7 +179,7 @@ impl Run<'_> {
         }
     }
 
-    /// The documented routes, one change at a time, for what one `PATCH` cannot carry.
+    /// Uses the documented routes, one change at a time, for changes that one `PATCH` cannot make.
     pub(super) fn uncombine(&mut self, index: ItemIndex) {
         self.back_to_read(index);
         let item = self.queues.item_mut(index);

@@ -1,6 +1,6 @@
-//! Which call goes next: the lanes side by side, the least busy first, and never two calls on one device.
+//! Chooses the next call: lanes work in parallel, the least busy first, and no device is in two calls at once.
 //!
-//! Does not read replies; that is `answer`.
+//! `answer` reads the replies.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use super::queue::{ItemChanges, ItemIndex, ItemKind, PatchBody, Queue, WorkItem}
 use super::run::{CallInFlight, Run, Step, StopReason};
 use super::{Call, CallId, Entry, Outcome, TagAction};
 
-/// How long a combined device's read stays good: a second writer has no longer than this to be overwritten.
+/// How long the read of a combined device stays usable. The change of a second writer can only be overwritten within this time.
 const READ_IS_FRESH: std::time::Duration = std::time::Duration::from_secs(2);
 
 impl Run<'_> {
-    /// What to do next. A call that it returns has its slot of the budget.
+    /// The next step. A call that it returns has its slot of the budget.
     pub fn next(&mut self, now: Timestamp, budget: &mut Budget) -> Step {
         self.queues.wake(now);
         self.enqueue_released();
-        // Answers that are still on their way may end everything: only a call that cannot be made stops the run.
+        // Answers that are still expected may end the run, so it only stops when a call cannot be made.
         if self.options.max_calls.is_some_and(|most| self.calls >= most) && !self.queues.is_idle() {
             self.stop(StopReason::CallLimit);
         }
@@ -46,14 +46,14 @@ impl Run<'_> {
             {
                 return step;
             }
-            // An item may have moved to a queue that was looked at already.
+            // An item may have moved to a queue that was already checked.
             if moves == self.queues.moves() && !self.let_go_of_a_circle() {
                 return self.wait(now, budget);
             }
         }
     }
 
-    /// Removals whose device is ready for them: a bulk call goes when all of its removals may.
+    /// Queues removals whose device is ready. A bulk call goes when all of its removals may.
     pub(super) fn enqueue_released(&mut self) {
         for change in self.changes.drain_released() {
             let item = self.changes.get(change).item;
@@ -67,7 +67,7 @@ impl Run<'_> {
         }
     }
 
-    /// One of the members that an item waits for may be sent.
+    /// A member that an item waits for may be sent now.
     pub(super) fn unblock(&mut self, index: ItemIndex) {
         let blocked = self.queues.item_mut(index);
         if blocked.blockers > 0 {
@@ -78,7 +78,7 @@ impl Run<'_> {
         }
     }
 
-    /// Leaves a tag change to a bulk call with others like it.
+    /// Leaves a tag change to a bulk call with similar ones.
     pub(super) fn pool(&mut self, change: ChangeIndex) {
         if !self.changes.is_waiting(change) {
             return;
@@ -94,13 +94,13 @@ impl Run<'_> {
         }
     }
 
-    /// Makes calls of what is pooled, once the bulk lane has nothing else to send.
+    /// Makes calls of the pooled changes when the bulk lane has nothing else to send.
     fn flush_pool(&mut self) {
         if !self.queues.has_pooled() || self.queues.has_ready(Queue::Bulk) {
             return;
         }
         for ((tag, action), mut changes) in self.queues.drain_pool() {
-            // A repair and a planned change may concern one device: its id goes once, and its answer ends both.
+            // A repair and a planned change may concern the same device: its id is sent once, and the answer ends both.
             changes.sort_by_key(|change| self.changes.get(*change).device);
             for chunk in changes.chunks(MAX_BULK) {
                 let members = ItemChanges::from(chunk.to_vec());
@@ -117,7 +117,7 @@ impl Run<'_> {
         self.plan.header.options.values == ValueRoute::Both
     }
 
-    /// Ends the items of queues that no lane serves any more.
+    /// Ends the items of queues without a working lane.
     fn end_given_up(&mut self, now: Timestamp, budget: &Budget) {
         for queue in Queue::ALL {
             if !self.queues.has_ready(queue) {
@@ -138,7 +138,7 @@ impl Run<'_> {
                 .map(|(lane, why)| format!("the {} lane was given up: {why}", lane.word()).into());
             while let Some(item) = self.queues.pop(queue) {
                 match (&self.queues.item(item).kind, &reason) {
-                    // The documented routes still stand where `PATCH` does not.
+                    // The documented routes still work if `PATCH` does not.
                     (ItemKind::Combined { .. }, _) => self.uncombine(item),
                     (_, Some(reason)) => {
                         self.doubt_members(item, reason, now);
@@ -151,7 +151,7 @@ impl Run<'_> {
         self.emit_ended(now);
     }
 
-    /// What a try may have done is re-read, however the item ends.
+    /// Tries that may have had an effect are re-read, however the item ends.
     fn doubt_members(&mut self, item: ItemIndex, error: &Arc<str>, now: Timestamp) {
         let item = self.queues.item(item);
         if !item.may_have_effect {
@@ -165,7 +165,7 @@ impl Run<'_> {
         }
     }
 
-    /// The lane of an item's next call was given up: what other lanes carry of it goes on.
+    /// The lane of an item's next call was given up. Its changes on other lanes continue.
     fn end_members(&mut self, index: ItemIndex, reason: &Arc<str>) {
         for change in self.queues.item(index).members.as_slice() {
             if self.changes.is_waiting(*change) {
@@ -175,7 +175,7 @@ impl Run<'_> {
         self.advance(index);
     }
 
-    /// Ends every change of an item that still waits.
+    /// Ends every waiting change of an item.
     pub(super) fn end_item(&mut self, index: ItemIndex, outcome: Outcome, reason: &Arc<str>) {
         for change in self.unsettled(index) {
             self.changes.end(change, outcome, Some(reason));
@@ -189,7 +189,7 @@ impl Run<'_> {
         let pairs =
             Queue::ALL.into_iter().flat_map(|queue| queue.lanes(both).iter().map(move |lane| (queue, *lane)));
         let mut open: Vec<(Queue, Lane)> = pairs.filter(|(queue, _)| self.queues.has_ready(*queue)).collect();
-        // The least busy lane first: a slow lane must not take every place in flight.
+        // The least busy lane first: a slow lane must not take all calls in flight.
         open.sort_by_key(|(queue, lane)| (self.lanes.in_flight(*lane), *queue));
         for (queue, lane) in open {
             if self.lanes.given_up(lane, budget).is_some()
@@ -205,24 +205,24 @@ impl Run<'_> {
         None
     }
 
-    /// Reasons beside the budget to leave a queue alone for now.
+    /// Whether anything besides the budget keeps a queue from sending now.
     fn may_send(&mut self, queue: Queue, lane: Lane, now: Timestamp, budget: &mut Budget) -> bool {
         match queue {
-            // Until a single call shows which it is, a forbidden bulk route is not asked again.
+            // A forbidden bulk route is not used again until a single call shows whether the route or the device is the cause.
             Queue::Bulk if self.bulk.is_being_probed() => return false,
-            // A `PATCH` of a value alone should leave the tags alone: the others wait until the canary has shown it.
+            // A `PATCH` of only a value should keep the tags. The others wait until the canary has proven it.
             Queue::Value if lane == Lane::UpdateDevice && !self.may_patch(budget) => return false,
-            // A device is read only if it can be written at once: what stands between is lost to the other writer.
+            // A device is only read if it can be written at once, because changes of other writers in between would be lost.
             Queue::Read if self.read_pays_at(now, budget) > now => return false,
             _ => {}
         }
-        // A lane in trouble draws in no further device while calls that are in trouble already may still succeed.
+        // A lane in trouble takes no further device while the calls in trouble may still succeed.
         let is_retry = self.queues.peek(queue).is_some_and(|item| self.queues.item(item).is_retry());
         let may_recover = self.queues.has_delayed() || !self.flights.is_empty();
         is_retry || !may_recover || !self.lanes.circuit(lane).is_struggling()
     }
 
-    /// When a read could be followed at once by its write, after the writes that are due already.
+    /// When a read could be followed at once by its write, after the writes that are already due.
     fn read_pays_at(&self, now: Timestamp, budget: &mut Budget) -> Timestamp {
         let calls = u64::from(self.patch.in_hand()) + 1 + u64::from(budget.limits().shared);
         budget.earliest(Lane::UpdateDevice, calls, now)
@@ -269,7 +269,7 @@ impl Run<'_> {
         None
     }
 
-    /// Drops members that have ended meanwhile; says whether any call is left of the item.
+    /// Drops members that have ended; returns whether the item still needs a call.
     fn settle_members(&mut self, index: ItemIndex) -> bool {
         loop {
             let members = self.queues.item(index).members.as_slice();
@@ -298,7 +298,7 @@ impl Run<'_> {
         false
     }
 
-    /// One call a change from now on.
+    /// Sends one call per change from now on.
     pub(super) fn split_to_singles(&mut self, index: ItemIndex) {
         let left = self.unsettled(index);
         self.release_route(index);
@@ -358,7 +358,7 @@ impl Run<'_> {
         Step::Send(number, call)
     }
 
-    /// What to wait for when nothing can be sent now.
+    /// What to wait for if nothing can be sent now.
     fn wait(&mut self, now: Timestamp, budget: &mut Budget) -> Step {
         let mut wake = self.queues.next_wake();
         let mut until =
@@ -371,7 +371,7 @@ impl Run<'_> {
                         Queue::Read => moment.max(self.read_pays_at(now, budget)),
                         _ => moment,
                     };
-                    // A lane that is ready and yet sends nothing waits for a reply, not for time.
+                    // A ready lane that sends nothing waits for a reply, not for time.
                     if moment > now {
                         until(moment);
                     }
@@ -396,7 +396,7 @@ impl Run<'_> {
         }
     }
 
-    /// Ends what is left of a stopped run.
+    /// Ends the remaining changes of a stopped run.
     fn end_rest(&mut self, now: Timestamp) {
         let phrase = self.stopped.map_or("the end of the run", StopReason::phrase);
         let stopped: Arc<str> = format!("stopped by {phrase} before it was sent").into();
@@ -416,14 +416,14 @@ impl Run<'_> {
         self.emit_ended(now);
         let counts = self.changes.counts();
         let left = counts[Outcome::NotAttempted as usize] + counts[Outcome::Unknown as usize];
-        // A lost tag that is still to be put back is work left, though it is no change of the plan.
+        // A lost tag that must still be put back is remaining work, although it is no change of the plan.
         if left == 0 && self.repairs().all(|repair| super::resume::is_final(repair.outcome)) {
-            // Nothing was left to do: the run ended whole, whatever limit it touched at the same moment.
+            // Nothing was left to do, so the run ended whole even if it reached a limit at the same moment.
             self.stopped = None;
         }
     }
 
-    /// Calls in flight get no answer any more: their effect is unknown. For the end of the grace time.
+    /// Gives up waiting for calls in flight, when the grace time ends: their effect is unknown.
     pub fn abandon(&mut self, now: Timestamp, budget: &mut Budget) -> Vec<Entry> {
         let mut calls: Vec<CallId> = self.flights.keys().copied().collect();
         calls.sort_unstable();
@@ -442,7 +442,7 @@ impl Run<'_> {
         self.drain()
     }
 
-    /// Takes a call out of flight and frees its devices.
+    /// Removes a call from flight and frees its devices.
     pub(super) fn land(&mut self, call: CallId) -> Option<CallInFlight> {
         let flight = self.flights.remove(&call)?;
         self.lanes.call_ended(flight.lane);

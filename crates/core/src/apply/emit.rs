@@ -1,6 +1,6 @@
-//! Turns what happened in a run into entries, a bounded number of changes each.
+//! Turns the events of a run into entries, with a bounded number of changes each.
 //!
-//! Does not write them; the edge does, before it shows them.
+//! The caller writes them before it shows them.
 
 use crate::time::Timestamp;
 
@@ -12,7 +12,7 @@ use super::{CallId, Entry, Outcome};
 const MAX_ENDED: usize = 1_000;
 
 impl Run<'_> {
-    /// Entries since the last call. [`Run::reply`] and [`Run::verify`] return them too; `next` may leave some.
+    /// Entries since the last call. [`Run::reply`] and [`Run::verify`] return theirs; `next` may leave some.
     pub fn drain(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)
     }
@@ -21,7 +21,7 @@ impl Run<'_> {
         self.entries.push(Entry::Note { at: now, text });
     }
 
-    /// Says how a call was answered, and which changes ended with it.
+    /// Records the answer to a call and the changes that ended with it.
     pub(super) fn emit_reply(&mut self, call: CallId, now: Timestamp, answer: String) {
         let (ended, repairs) = self.changes.drain_ended();
         self.entries.push(Entry::Reply { call, at: now, answer, ended });
@@ -29,7 +29,7 @@ impl Run<'_> {
         self.emit_ended(now);
     }
 
-    /// Says which changes ended since the last entry.
+    /// Records the changes that ended since the last entry.
     pub(super) fn emit_ended(&mut self, now: Timestamp) {
         loop {
             let (ended, repairs) = self.changes.drain_ended();
@@ -53,7 +53,7 @@ impl Run<'_> {
             let ended = self.changes.outcome(repair);
             let outcome = ended.as_ref().map(|ended| ended.outcome);
             let error = ended.and_then(|ended| ended.error);
-            // One that was not sent is still to be put back, by a resumed run.
+            // A change that was not sent is still due, in a resumed run.
             let restored = match outcome {
                 Some(Outcome::NotAttempted | Outcome::Unknown) => None,
                 _ => Some(outcome == Some(Outcome::Done)),

@@ -1,4 +1,4 @@
-//! Entries: what a run says about itself, for the journal, the screen and the report alike.
+//! Entries: the record of a run for the journal, the screen and the report.
 //!
 //! Knows no file format; that is `store::journal`.
 
@@ -10,16 +10,16 @@ use crate::time::Timestamp;
 
 use super::{Call, CallId, ChangeOutcome, WaveEvent};
 
-/// One thing that happened in a run.
+/// An event of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// A call is about to be sent. Written, and synced, before it is.
+    /// A call is about to be sent. Written and synced first.
     Intent {
         call: CallId,
         at: Timestamp,
         request: Call,
-        /// Where it sets a value: the one that the list showed before, empty where it showed none. Journals of earlier versions do not
-        /// say.
+        /// For a call that sets a value: the value that the list showed before, empty if it showed none. Journals of earlier
+        /// versions lack it.
         value_was: Option<Arc<str>>,
     },
     /// A call got its answer, or will get none.
@@ -31,24 +31,24 @@ pub enum Entry {
         /// Changes that ended with it.
         ended: Vec<ChangeOutcome>,
     },
-    /// Changes that ended without a call of their own: by a re-read, by a stop, by another change.
+    /// Changes that ended without a call of their own: by a re-read, a stop, or another change.
     Ended { at: Timestamp, ended: Vec<ChangeOutcome> },
-    /// A tag that the run never meant to touch was lost by the service and has to be put back.
+    /// The service lost a tag that the run did not mean to touch, and it must be put back.
     Repair {
         at: Timestamp,
         device: Arc<str>,
         tag: Arc<str>,
-        /// `None` while it is still to be put back; then whether it is back.
+        /// `None` while it is due; then whether it is back.
         restored: Option<bool>,
         /// Why it is not back.
         error: Option<String>,
     },
-    /// The tags of a device as a read showed them just before a `PATCH` of its value: what the call loses is put back
-    /// from these. Written before the intent of that call.
+    /// The tags of a device in a read just before a `PATCH` of its value: if the call loses any, they are put back from this
+    /// list. Written before the intent of that call.
     Canary { at: Timestamp, device: Arc<str>, tags: Vec<Arc<str>> },
     /// Something happened to a wave of the plan.
     Wave { at: Timestamp, wave: u32, event: WaveEvent },
-    /// Something to know, said once: a fallback, a closed lane.
+    /// A notice, written once: a fallback, a closed lane.
     Note { at: Timestamp, text: String },
 }
 

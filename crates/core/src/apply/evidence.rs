@@ -1,4 +1,4 @@
-//! What an answer leaves open, and why only a re-read can tell.
+//! What an answer leaves unproven, and why only a re-read can prove it.
 //!
 //! Judges nothing; that is `verify`.
 
@@ -6,26 +6,26 @@ use std::sync::Arc;
 
 use crate::time::Timestamp;
 
-/// What an answer said about a change that it does not prove.
+/// What an answer said about a change without proving it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReplyEvidence {
-    /// There was no answer that took the call.
+    /// No answer accepted the call.
     None,
-    /// The service says that there is no such device.
+    /// The service says that the device does not exist.
     Missing,
-    /// The service named the device as what a bulk call with others failed for.
+    /// The service named the device as the reason why a bulk call failed.
     Named,
-    /// The service took it, and does not show the device.
+    /// The service accepted the call, and does not show the device.
     Accepted,
-    /// The service took it, and shows the device in the old state.
+    /// The service accepted the call, and shows the device in the old state.
     Refuted,
 }
 
-/// Why only a re-read can tell.
+/// Why only a re-read can prove the effect.
 #[derive(Clone, Debug)]
 pub(super) struct RereadReason {
     pub(super) since: Timestamp,
     pub(super) evidence: ReplyEvidence,
-    /// What came back, for people.
+    /// The reply, for people.
     pub(super) error: Arc<str>,
 }

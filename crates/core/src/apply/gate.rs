@@ -1,4 +1,4 @@
-//! What a run says about its waves: started, ended, halted by a gate, passed.
+//! The events of a run's waves: started, ended, halted by a gate, passed.
 //!
 //! Judges nothing; that is `waves`.
 
@@ -9,52 +9,52 @@ use std::sync::Arc;
 use crate::time::Timestamp;
 
 mdetag_vocabulary::words! {
-    /// What stops a rollout between two waves.
+    /// A check that stops a rollout between two waves.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Gate {
-        /// Too many devices failed, or ended unknown.
+        /// Too many devices failed, or ended with an unknown outcome.
         Failed = "failed",
         /// Too many changes were undone by another origin.
         Bounced = "bounced",
-        /// Too many devices fell ill, or are not shown any more.
+        /// Too many devices became sick, or are no longer shown.
         Health = "health",
-        /// Nothing shows how the wave fared.
+        /// Nothing shows the result of the wave.
         Evidence = "evidence",
     }
 }
 
-/// A wave that did not pass.
+/// A wave that did not pass its gates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halt {
     pub wave: u32,
     pub gate: Gate,
-    /// Devices on the wrong side of it.
+    /// Number of devices that fail the gate.
     pub bad: u64,
-    /// Devices that were judged.
+    /// Number of devices that were judged.
     pub of: u64,
-    /// The share that it allows; none where there was nothing to judge.
+    /// The allowed share; `None` if there was nothing to judge.
     pub at_most: Option<String>,
-    /// Ids of the first few of them.
+    /// Ids of the first few failing devices.
     pub devices: Vec<Arc<str>>,
 }
 
-/// What happened to a wave.
+/// An event of a wave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaveEvent {
-    /// Its calls may follow. These of its devices were ill before; several entries of one wave add up.
+    /// Its calls may follow. These of its devices were sick before; several entries of one wave add up.
     Started {
         /// Device ids.
         ill: Vec<Arc<str>>,
     },
     /// All of its changes ended.
     Ended {
-        /// The next wave may not start earlier.
+        /// The earliest start of the next wave.
         not_before: Timestamp,
     },
     Halted(Halt),
-    /// The next wave may start: its gates let it, or a person did, for this reason.
+    /// The next wave may start: the gates passed, or a person decided so for this reason.
     Passed {
-        /// None where the gates let it.
+        /// `None` if the gates passed.
         reason: Option<String>,
     },
     /// A person or a revert ended the rollout, for this reason.

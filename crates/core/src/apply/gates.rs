@@ -1,4 +1,4 @@
-//! What a wave must stand before the next one starts, and how a journal keeps it: the gates of a run's first part judge all of it.
+//! The conditions between a wave and the next, and their form in a journal. Those of a run's first part apply to all of it.
 //!
 //! Judges nothing; that is `waves`.
 
@@ -8,22 +8,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::policy::{Percent, Rollout};
 
-/// What a wave must stand before the next one starts.
+/// The conditions that a wave must meet before the next one starts.
 #[derive(Clone, Copy, Debug)]
 pub struct Gates {
-    /// The most that may fail or end unknown.
+    /// The largest share that may fail or end with an unknown outcome.
     pub failed: Percent,
-    /// The most that may bounce.
+    /// The largest share that may bounce.
     pub bounced: Percent,
-    /// The most that may fall ill; none where the policy does not ask.
+    /// The largest share that may become sick; `None` if the policy does not check health.
     pub health: Option<Percent>,
-    /// Between the end of a wave and the start of the next.
+    /// The time between the end of a wave and the start of the next.
     pub wait: Duration,
     /// How long the list may lag behind an answer.
     pub visibility: Duration,
 }
 
-/// The gates and the wait of a rollout, as its run began. A later commit changes nothing about them.
+/// The gates and the wait of a rollout when its run started. A later commit does not change them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeptGates {
@@ -66,7 +66,7 @@ impl KeptGates {
         }
     }
 
-    /// The gates of a rollout whose list lags so far behind an answer.
+    /// The gates of a rollout; `visibility`: how long the list may lag behind an answer.
     pub fn gates(&self, visibility: Duration) -> Gates {
         Gates {
             failed: self.failed,
@@ -77,7 +77,7 @@ impl KeptGates {
         }
     }
 
-    /// The devices that `health` looks for, as written; none where nothing is asked of their health.
+    /// The condition of `health` as written; `None` if health is not checked.
     pub fn ill(&self) -> Option<&str> {
         self.health.as_ref().map(|health| &*health.select)
     }

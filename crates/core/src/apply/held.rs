@@ -1,6 +1,6 @@
-//! The changes that wait for an invariant.
+//! Changes that wait for an invariant.
 //!
-//! `hold` fills them in and lets them go.
+//! `hold` fills and releases them.
 
 use std::collections::HashMap;
 
@@ -10,20 +10,20 @@ use super::changes::ChangeIndex;
 #[derive(Debug)]
 pub(super) struct HeldInvariant {
     pub(super) name: String,
-    /// How many devices may take a step towards the bound, those that kept it in earlier waves included.
+    /// The number of devices that may move towards the bound, including those that earlier waves keep away from it.
     pub(super) room: u64,
-    /// Changes that lead away from the bound, device by device.
+    /// Changes that lead away from the bound, one per device.
     pub(super) keepers: Vec<ChangeIndex>,
-    /// How many of them have ended.
+    /// Number of these that have ended.
     pub(super) ended: usize,
-    /// By device: changes that lead towards it.
+    /// By device: changes that lead towards the bound.
     pub(super) endangering: Vec<Vec<ChangeIndex>>,
 }
 
-/// All invariants that wait, and what waits for them.
+/// All invariants in question, and the changes that wait for them.
 #[derive(Debug, Default)]
 pub(super) struct HeldChanges {
     pub(super) invariants: Vec<HeldInvariant>,
-    /// By change: for how many invariants it waits.
+    /// By change: the number of invariants that it waits for.
     pub(super) waiting: HashMap<ChangeIndex, u32>,
 }

@@ -1,7 +1,7 @@
-//! Changes that would break an invariant if the run ended there: held until those that keep it have ended, and written as far as
-//! these were confirmed.
+//! Holds changes that would break an invariant if the run ended there, until the changes that keep it have ended; then as many
+//! are written as those confirmed.
 //!
-//! Which changes these are is `plan::tight`'s.
+//! `plan::tight` finds these changes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use super::run::Run;
 use super::{Entry, Outcome};
 
 impl Run<'_> {
-    /// Holds what must go last. Call it before the items are built. Where an earlier wave of this run kept an invariant after the
-    /// plan was made, that counts; what it took counts in any case.
+    /// Holds the changes that must go last. Call it before the items are built. If an earlier wave of this run helped an
+    /// invariant after the plan was made, that counts; harm counts always.
     pub(super) fn hold(&mut self, tight: &[TightInvariant], journal: &[Entry]) {
         if tight.is_empty() {
             return;
@@ -67,7 +67,7 @@ impl Run<'_> {
         changes.iter().any(|change| before.changes.contains(&self.changes.key(*change)))
     }
 
-    /// The changes of a device that count for an invariant; none where the device is not of this part of the plan.
+    /// The changes of a device that affect an invariant; none if the device is not in this part of the plan.
     fn counting(&self, one: &TightInvariant, id: &Arc<str>) -> Vec<ChangeIndex> {
         let Ok(device) = self.plan.changes.binary_search_by(|change| change.id.cmp(id)) else {
             return Vec::new();
@@ -79,7 +79,7 @@ impl Run<'_> {
         self.changes.of_device(device as u32).filter(counts).collect()
     }
 
-    /// Lets go of what waits for nothing any more.
+    /// Releases changes that no longer wait for anything.
     pub(super) fn let_go(&mut self) {
         let mut place = 0;
         while let Some(held) = self.held.invariants.get_mut(place) {
@@ -100,8 +100,9 @@ impl Run<'_> {
         }
     }
 
-    /// Where nothing else is left to do, two invariants wait for each other: the first goes first, since any order passes a bound.
-    /// Or two bulk calls do, each of which takes a twin from a device that waits for the other. Says whether that let go of something.
+    /// If nothing else is left to do, two invariants wait for each other, and the first is released, since any order passes a
+    /// bound; or two bulk calls do, each with a twin on a device that waits for the other. Returns whether that released
+    /// anything.
     pub(super) fn let_go_of_a_circle(&mut self) -> bool {
         let is_idle = self.flights.is_empty() && self.queues.is_idle() && self.verifying.is_none();
         if !is_idle || !self.changes.doubts.is_empty() {
@@ -115,7 +116,8 @@ impl Run<'_> {
         true
     }
 
-    /// Sends the released removals of a bulk call without the others, which go once they are released. Says whether there was one.
+    /// Sends the released removals of a bulk call without the others, which go when they are released. Returns whether there was
+    /// such a call.
     fn part_a_call(&mut self) -> bool {
         let is_ready =
             |change: &ChangeIndex| self.changes.is_waiting(*change) && self.changes.is_released(*change);
@@ -132,7 +134,7 @@ impl Run<'_> {
         true
     }
 
-    /// Devices that were confirmed to keep an invariant.
+    /// Number of devices confirmed to keep an invariant.
     fn kept(&self, keepers: &[ChangeIndex]) -> u64 {
         let mut kept: BTreeMap<u32, bool> = BTreeMap::new();
         for change in keepers {
@@ -175,14 +177,14 @@ impl Run<'_> {
             return self.pool(change);
         }
         let is_combined = matches!(self.queues.item(item).kind, ItemKind::Combined { .. });
-        // A removal of a bulk call is released with the others of its device.
+        // A removal in a bulk call is released with the others of its device.
         if is_combined || !matches!(self.changes.get(change).what, Effect::Remove(_)) {
             self.unblock(item);
         }
     }
 }
 
-/// What earlier parts of the run confirmed.
+/// Confirmed changes of earlier parts of the run.
 struct DoneBefore<'j> {
     changes: HashSet<&'j ChangeKey>,
     devices: HashSet<&'j str>,

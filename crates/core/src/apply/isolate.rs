@@ -1,8 +1,8 @@
-//! Finding the bad ids of a rejected call with few further calls, so that no good device is lost with a bad one.
+//! Finds the bad ids of a rejected call with few further calls, so that no good device is lost with a bad one.
 //!
-//! One refused device fails a whole bulk call (field-reported). Ids that the message names are asked alone, for a text may
-//! name good ones too; without names the call is halved, breadth first: the sibling of a rejected half is mostly good.
-//! Whether the tag or the bulk route itself is at fault is asked with few calls before every device is.
+//! One refused device fails a whole bulk call (field-reported). Ids that the message names are sent alone, because a text may
+//! name good ones too. Without names the call is halved, breadth first, because the other half of a rejected half is usually
+//! good. Before every device is tried, a few calls test whether the tag or the bulk route itself is the cause.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use super::run::{CallInFlight, Run};
 use super::{Outcome, Rejection, TagAction};
 use crate::service::Question;
 
-/// Single devices that must be refused alike before the tag is suspected.
+/// Single devices that must be refused in the same way before the tag is suspected.
 const SAMPLE: usize = 4;
 
-/// Rejected calls of an item before single devices are drawn from it: the whole and both halves.
+/// Rejected calls of an item before single devices are tried: the whole and both halves.
 const SUSPICIOUS: u32 = 3;
 
-/// The most ids named by a message that are retried one by one; more may be an echo of the call.
+/// The most ids from a message that are retried one by one; more may just repeat the call.
 const MAX_ECHO: usize = 10;
 
-/// The members of a call that a message names, and the others.
+/// The members of a call that a message names, and the rest.
 pub(super) fn named<'a>(
     members: &[ChangeIndex],
     id: impl Fn(ChangeIndex) -> &'a str,
     message: &str,
 ) -> (Vec<ChangeIndex>, Vec<ChangeIndex>) {
-    // Ids are words of `A-Z a-z 0-9 . _ -`; a full stop may also end the sentence.
+    // Ids consist of `A-Z a-z 0-9 . _ -`, but a full stop may also end the sentence.
     let is_id = |scalar: char| scalar.is_ascii_alphanumeric() || matches!(scalar, '.' | '_' | '-');
     let words: HashSet<&str> = message
         .split(|scalar| !is_id(scalar))
@@ -42,19 +42,19 @@ pub(super) fn named<'a>(
     members.iter().partition(|member| words.contains(id(**member)))
 }
 
-/// Two halves, the first not the smaller.
+/// Two halves; the first is at least as large.
 fn halves(members: &[ChangeIndex]) -> [Vec<ChangeIndex>; 2] {
     let (first, second) = members.split_at(members.len().div_ceil(2));
     [first.to_vec(), second.to_vec()]
 }
 
-/// The code of a rejection, or its status where it has none.
+/// The code of a rejection, or its status if it has none.
 fn code(rejection: &Rejection) -> String {
     if rejection.code.is_empty() { rejection.status.to_string() } else { rejection.code.clone() }
 }
 
 impl Run<'_> {
-    /// A bulk call was rejected with 4xx: cuts it down to the devices that the service does not take.
+    /// Splits a bulk call that was rejected with 4xx down to the devices that the service refuses.
     pub(super) fn isolate(
         &mut self,
         flight: &CallInFlight,
@@ -114,8 +114,8 @@ impl Run<'_> {
         self.advance(flight.item);
     }
 
-    /// A half of a rejected call was taken. Where the service was measured to hide the unknown ids that it refuses, the other half
-    /// holds one: it is cut without being asked whole.
+    /// A half of a rejected call was accepted. If the service was measured to hide the unknown ids that it refuses, the other
+    /// half contains one, and is split without being sent whole.
     pub(super) fn cut_other_half(&mut self, flight: &CallInFlight) {
         let item = self.queues.item_mut(flight.item);
         let Some(isolation) = item.isolation.as_mut().filter(|_| self.options.hides_unknown) else { return };
@@ -131,7 +131,7 @@ impl Run<'_> {
         }
     }
 
-    /// Leaves it to the list whether the devices that a rejection names are gone: nothing is sent to them meanwhile.
+    /// Lets the list decide whether the devices that a rejection names are gone. Nothing is sent to them meanwhile.
     fn drop_named(&mut self, dropped: &[ChangeIndex], words: &str, now: Timestamp) {
         let error: Arc<str> = words.into();
         for named in dropped {
@@ -146,7 +146,7 @@ impl Run<'_> {
         }
     }
 
-    /// The list shows a device that a rejection named: it is asked alone before it is blamed.
+    /// The list shows a device that a rejection named: it is tried alone before it is blamed.
     pub(super) fn ask_named_alone(&mut self, change: ChangeIndex) {
         self.changes.wait_again(change);
         let (kind, queue) = match self.changes.get(change).what {
@@ -163,7 +163,7 @@ impl Run<'_> {
         self.queues.enqueue(item);
     }
 
-    /// A device of a rejected call turned out to be unknown: notes whether the rejection named it.
+    /// A device of a rejected call turned out to be unknown: records whether the rejection named it.
     pub(super) fn learn_unknown_id(&mut self, item: ItemIndex, device: u32) {
         let Some(isolation) = &self.queues.item(item).isolation else { return };
         if isolation.rejections > 0 {
@@ -178,7 +178,7 @@ impl Run<'_> {
         item.queue == Queue::Single && item.isolation.is_none() && matches!(item.kind, ItemKind::Tags { .. })
     }
 
-    /// The route of one device is not what was measured: tags go by bulk calls from here on.
+    /// The single-device route does not behave as measured: tags go by bulk calls from now on.
     pub(super) fn leave_single_route(&mut self, words: &str, now: Timestamp) {
         self.sightings.note(Question::SingleAnswer, "refused", None);
         if self.single.leave() {
@@ -204,7 +204,7 @@ impl Run<'_> {
         self.queues.item_mut(item).isolation.get_or_insert_with(Box::default)
     }
 
-    /// Draws single devices from different parts of an item, to be asked next; those that are onboarded first.
+    /// Picks single devices from different parts of an item to be tried next, onboarded ones first.
     fn ask_alone(&mut self, flight: &CallInFlight, count: usize) {
         let waiting = self.unsettled(flight.item);
         let mut drawn = VecDeque::new();
@@ -228,7 +228,7 @@ impl Run<'_> {
         }
     }
 
-    /// What is left of an item, each change once.
+    /// The remaining changes of an item, each once.
     pub(super) fn unsettled(&self, item: ItemIndex) -> Vec<ChangeIndex> {
         let item = self.queues.item(item);
         let all = item.members.as_slice().iter().chain(item.rest.iter().flatten()).copied();
@@ -238,7 +238,7 @@ impl Run<'_> {
         left
     }
 
-    /// Whether the service has taken the item's tag from any device in this run.
+    /// Whether the service accepted the item's tag for any device in this run.
     fn is_taken(&self, item: ItemIndex) -> bool {
         match self.queues.item(item).kind {
             ItemKind::Tags { tag, action } => self.taken.contains(&(tag, action)),
@@ -246,8 +246,8 @@ impl Run<'_> {
         }
     }
 
-    /// A call on one device of a rejected call was refused too: four alike cast suspicion on the tag, and all others are
-    /// asked together once more.
+    /// A call on one device of a rejected call was refused too. Four in the same way cast suspicion on the tag, and all others
+    /// are sent together once more.
     pub(super) fn refused_alone(&mut self, index: ItemIndex, rejection: &Rejection) {
         let (is_taken, others) = (self.is_taken(index), self.unsettled(index));
         let item = self.queues.item_mut(index);
@@ -262,8 +262,8 @@ impl Run<'_> {
         }
     }
 
-    /// A call on one device worked where the bulk call was forbidden or not found: a bulk call with that device alone tells
-    /// whether the route is closed. Says whether it asks.
+    /// A call on one device worked although the bulk call was forbidden or not found. A bulk call with only that device tells
+    /// whether the route is closed. Returns whether such a call was queued.
     pub(super) fn ask_route(&mut self, flight: &CallInFlight) -> bool {
         let item = self.queues.item_mut(flight.item);
         let Some(isolation) = &mut item.isolation else { return false };
@@ -283,9 +283,9 @@ impl Run<'_> {
         true
     }
 
-    /// The bulk call with one device, for which a single call worked, was rejected: the route is closed to us.
+    /// The bulk call with one device for which a single call worked was rejected: the route is closed to us.
     pub(super) fn close_route(&mut self, item: ItemIndex, words: &str, now: Timestamp) {
-        // Where bulk calls have worked before, this one is rejected and not the route.
+        // If bulk calls worked before, the service rejects this call and not the route.
         if self.bulk.forbid() {
             self.note(
                 now,
@@ -297,7 +297,7 @@ impl Run<'_> {
         self.split_to_singles(item);
     }
 
-    /// Lets other bulk calls go on.
+    /// Lets other bulk calls continue.
     pub(super) fn release_route(&mut self, item: ItemIndex) {
         let isolation = self.queues.item_mut(item).isolation.as_mut();
         if isolation.is_some_and(|isolation| std::mem::take(&mut isolation.holds_route)) {
@@ -312,7 +312,7 @@ impl Run<'_> {
         }
     }
 
-    /// Makes the next part of an item its members; says whether there was one.
+    /// Makes the next part of an item its members; returns whether there was one.
     pub(super) fn take_next(&mut self, index: ItemIndex) -> bool {
         let item = self.queues.item_mut(index);
         let Some(next) = item.rest.pop_front() else {

@@ -1,4 +1,4 @@
-//! The lanes of a run: how many calls are in flight on each, and which were given up.
+//! The lanes of a run: the number of calls in flight on each, and which were given up.
 //!
 //! Does not know windows; that is `budget`.
 
@@ -35,7 +35,7 @@ impl Lanes {
         self.in_flight[lane as usize] -= 1;
     }
 
-    /// Why a lane was given up, by this run or by everybody who spends the budget.
+    /// Why a lane was given up, by this run or by the shared budget.
     pub(super) fn given_up<'a>(&'a self, lane: Lane, budget: &'a Budget) -> Option<&'a str> {
         self.circuits[lane as usize].opened().or_else(|| budget.given_up(lane))
     }

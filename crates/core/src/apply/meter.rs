@@ -1,4 +1,4 @@
-//! Admission of calls: what everybody who calls the service asks first.
+//! Admission of calls: every caller of the service must ask here first.
 //!
 //! Counts nothing; that is `budget`.
 
@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use crate::plan::Lane;
 
-/// Admits calls to lanes, so that no window is exceeded as the server could count it. Shared by readers and by every
-/// process on one state directory (the ledger on disk implements it).
+/// Admits calls to lanes, so that no window is exceeded, however the server counts. Readers and all processes with the same state
+/// directory share it (the ledger on disk implements it).
 pub trait Meter: Send + Sync {
     /// Takes a slot of this lane now, or says how long to wait before asking again.
     fn admit(&self, lane: Lane) -> Admission;
-    /// The answer to an admitted call has arrived (or will not): its slot frees one window from now. `throttled`: the
-    /// answer was a 429 that asks for this wait, or for none.
+    /// The answer to an admitted call has arrived (or will not): its slot frees one window from now. `throttled`: the answer was
+    /// a 429, with or without a `Retry-After`.
     fn answered(&self, ticket: Ticket, throttled: Option<Option<Duration>>);
-    /// Called before and during each wait with what is left of it: no wait goes unexplained.
+    /// Called before and during each wait with the remaining time, so that every wait is explained.
     fn waits(&self, _wait: &LaneWait) {}
 }
 
-/// What a [`Meter`] says.
+/// The answer of a [`Meter`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Send now, and hand the ticket back with the answer.
     Go(Ticket),
     /// Ask again after this long.
     Wait(LaneWait),
-    /// Waiting is no use: why.
+    /// Waiting is useless, for this reason.
     GivenUp(String),
 }
 
@@ -42,11 +42,11 @@ pub struct LaneWait {
 /// Why a lane waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitReason {
-    /// The service asked for it, perhaps an earlier process.
+    /// The service asked for it, perhaps in an earlier process.
     Throttled,
-    /// As many calls as a window takes have started, those of other processes included.
+    /// A window is full, counting the calls of other processes.
     Spent { calls: u32, window: WindowSpan },
-    /// Slots are reserved first, where several computers share the windows.
+    /// Slots must be reserved first, because several computers share the windows.
     Reserving,
 }
 
@@ -57,10 +57,10 @@ pub enum WindowSpan {
     Hour,
 }
 
-/// A slot that was taken.
+/// A taken slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub lane: Lane,
-    /// Number of the slot, meaningful to the meter that gave it.
+    /// Number of the slot, for the meter that gave it.
     pub slot: u64,
 }

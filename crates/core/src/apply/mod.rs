@@ -1,4 +1,4 @@
-//! Applying a plan: a state machine that says which call comes next and learns from each reply.
+//! Applying a plan: a state machine that gives the next call and learns from each reply.
 //!
 //! Reads no clock, opens no socket, writes no file: `now` and replies come in, steps and journal entries go out.
 

@@ -1,11 +1,11 @@
-//! Where tags come from, as hunting told it before the run: manual ones may be sent in a list, others must not.
+//! The origins of tags as hunting reported them before the run. A list may contain manual tags; it must not contain others.
 //!
-//! Asks no one itself: a tag that hunting did not list has no known origin.
+//! Asks no service itself: a tag that hunting did not list has no known origin.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Where a tag of a device comes from.
+/// The origin of a device's tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagOrigin {
     /// Made in the portal or by the API.
@@ -27,7 +27,7 @@ struct Known {
 }
 
 impl Origins {
-    /// Notes the tags of one device.
+    /// Adds the tags of one device.
     pub fn insert(
         &mut self,
         device: Arc<str>,
@@ -39,7 +39,7 @@ impl Origins {
         known.foreign.extend(foreign);
     }
 
-    /// Where a tag of a device comes from, if that is known. A tag that is set by hand and by a rule is manual too.
+    /// The origin of a device's tag, if known. A tag that is set both by hand and by a rule is manual.
     pub fn of(&self, device: &str, tag: &str) -> Option<TagOrigin> {
         let known = self.devices.get(device)?;
         if known.manual.contains(tag) {

@@ -1,18 +1,18 @@
-//! How changes end: one word each, the same in journals and reports.
+//! The outcomes of changes: one word each, the same in journals and reports.
 //!
-//! Does not decide how a change ended; that is `answer` and `verify`.
+//! `answer` and `verify` decide them.
 
 #![expect(missing_docs, reason = "fields are named by what they hold")]
 
 use crate::plan::ChangeKey;
 
 mdetag_vocabulary::words! {
-    /// How one change ended. Each change ends as exactly one of these.
+    /// The outcome of one change. Each change has exactly one in the end.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Outcome {
         /// Confirmed by an answer or a re-read.
         Done = "done",
-        /// Was so already.
+        /// The device was already in that state.
         Noop = "noop",
         /// The reviewed plan no longer fits.
         Stale = "stale",
@@ -20,17 +20,17 @@ mdetag_vocabulary::words! {
         Bounced = "bounced",
         /// 404 twice, and a fresh read does not show the device.
         Gone = "gone",
-        /// The service said no to this device, in its own words.
+        /// The service rejected it for this device, in its own words.
         Refused = "refused",
         /// It did not work, with the service's code and message.
         Failed = "failed",
-        /// Confirmed, and the list does not show it yet.
+        /// Confirmed, but the list does not show it yet.
         Pending = "pending",
         /// A removal that waits for the addition that replaces it.
         Unconfirmed = "unconfirmed",
-        /// Never sent: a limit, a signal, an open circuit, an addition that was not confirmed.
+        /// Never sent: a limit, a signal, an open circuit, or an addition that was not confirmed.
         NotAttempted = "notAttempted",
-        /// Sent, no answer, and a re-read was impossible.
+        /// Sent without an answer, and a re-read was impossible.
         Unknown = "unknown",
     }
 }
@@ -42,11 +42,11 @@ impl Outcome {
     }
 }
 
-/// How one change ended, and why if not well.
+/// The outcome of one change, and the reason if it is not good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeOutcome {
     pub key: ChangeKey,
     pub outcome: Outcome,
-    /// The service's code and message, or the reason: for people, and for the JSON's `error`.
+    /// The service's code and message, or the reason: for people, and for `error` in JSON.
     pub error: Option<String>,
 }

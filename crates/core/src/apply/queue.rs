@@ -1,6 +1,6 @@
-//! Jobs and the queues in which they wait: what is sent next on which lane, and what waits for time or for a device.
+//! Items and their queues: which one each lane sends next, and which wait for time or for a device.
 //!
-//! Does not know the budget or what answers mean.
+//! Does not know the budget or the meaning of answers.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
@@ -16,16 +16,16 @@ use super::isolation::Isolation;
 
 pub(super) type ItemIndex = u32;
 
-/// Where an item waits. The order is that of preference where lanes are equally busy.
+/// The queue of an item, in the order of preference if lanes are equally busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Queue {
-    /// Combined devices that were just read: to be written before somebody else does.
+    /// Combined devices that were just read, to be written before somebody else writes.
     Write,
-    /// A bulk call with one device that tells whether the bulk route is closed to us.
+    /// A bulk call with one device that tests whether the bulk route is closed to us.
     Probe,
     Bulk,
     Single,
-    /// Values that only `setDeviceValue` may take: `PATCH` refused them.
+    /// Values that must use `setDeviceValue`, because `PATCH` refused them.
     SetValue,
     Value,
     /// Combined devices to be read.
@@ -36,7 +36,7 @@ impl Queue {
     pub(super) const ALL: [Queue; 7] =
         [Queue::Write, Queue::Probe, Queue::Bulk, Queue::Single, Queue::SetValue, Queue::Value, Queue::Read];
 
-    /// The lanes that serve it. Values go by `PATCH` only where `both` routes are chosen.
+    /// The lanes that serve it. Values use `PATCH` only if `both` routes are chosen.
     pub(super) fn lanes(self, both: bool) -> &'static [Lane] {
         match self {
             Queue::Write => &[Lane::UpdateDevice],
@@ -57,24 +57,24 @@ pub(super) enum ItemKind {
     },
     /// One value on one device.
     Value(DeviceValue),
-    /// Everything of one device in one `PATCH`, after a read.
+    /// All changes of one device in one `PATCH`, after a read.
     Combined {
         list: Option<PatchBody>,
         has_written: bool,
     },
 }
 
-/// What a combined write will send: built from a read at `read_at`.
+/// The content of a combined write, built from a read at `read_at`.
 #[derive(Clone, Debug)]
 pub(super) struct PatchBody {
     pub(super) value: Option<DeviceValue>,
     pub(super) tags: Option<Vec<Arc<str>>>,
-    /// The tags that the read showed.
+    /// The tags in that read.
     pub(super) before: Vec<Arc<str>>,
     pub(super) read_at: Timestamp,
 }
 
-/// Changes that go in one call. One change needs no allocation: there may be a million values.
+/// The changes of one call. One change needs no allocation, because there may be a million values.
 #[derive(Clone, Debug)]
 pub(super) enum ItemChanges {
     One(ChangeIndex),
@@ -94,25 +94,25 @@ impl ItemChanges {
     }
 }
 
-/// A unit of work: its changes go in one call, or, once the service rejected that, in several, one after the other.
+/// A unit of work. Its changes go in one call, or, after a rejection, in several consecutive ones.
 #[derive(Clone, Debug)]
 pub(super) struct WorkItem {
     pub(super) kind: ItemKind,
     pub(super) queue: Queue,
     pub(super) priority: i64,
-    /// What the next call carries.
+    /// The changes of the next call.
     pub(super) members: ItemChanges,
-    /// What further calls will carry, the first first; a change may be in several, and goes once.
+    /// The changes of further calls, in order. A change may be in several, and is sent once.
     pub(super) rest: VecDeque<Vec<ChangeIndex>>,
-    /// How often the next call was sent without a clear answer.
+    /// Number of times the next call was sent without a clear answer.
     pub(super) tries: u8,
-    /// How often it met 404.
+    /// Number of 404s that it got.
     pub(super) misses: u8,
     /// Whether a try may have reached the service.
     pub(super) may_have_effect: bool,
-    /// Members that are not released yet.
+    /// Number of members that are not released yet.
     pub(super) blockers: u32,
-    /// Some member is a twin's removal: goes after everything else.
+    /// Some member is a twin's removal: it goes after everything else.
     pub(super) is_last: bool,
     pub(super) isolation: Option<Box<Isolation>>,
 }
@@ -134,13 +134,13 @@ impl WorkItem {
         }
     }
 
-    /// Whether it has been sent before: retries and bisections go before new work.
+    /// Whether it was sent before: retries and splits go before new work.
     pub(super) fn is_retry(&self) -> bool {
         self.tries > 0 || self.misses > 0 || self.isolation.is_some()
     }
 }
 
-/// The lesser goes first: retries, then priority, then size, then age; twins' removals after everything.
+/// The smaller goes first: retries, then priority, then size, then age; twins' removals after everything.
 type Rank = (u8, Reverse<i64>, Reverse<u32>, ItemIndex);
 
 /// All items, ready, delayed, or waiting for a device.
@@ -152,7 +152,7 @@ pub(super) struct Queues {
     parked: HashMap<u32, Vec<ItemIndex>>,
     parked_count: usize,
     moves: u64,
-    /// Single changes that will go in bulk calls: repairs, and what other routes left over.
+    /// Single changes that will go in bulk calls: repairs, and leftovers of other routes.
     pool: BTreeMap<(u32, TagAction), Vec<ChangeIndex>>,
 }
 
@@ -184,30 +184,30 @@ impl Queues {
         self.moves += 1;
     }
 
-    /// How often anything was put into a queue or the pool, or taken out of a queue: equal numbers mean that nothing moved.
+    /// Number of times that anything entered a queue or the pool, or left a queue. Equal numbers mean that nothing moved.
     pub(super) fn moves(&self) -> u64 {
         self.moves
     }
 
-    /// The item that goes next on a queue.
+    /// The next item of a queue.
     pub(super) fn peek(&self, queue: Queue) -> Option<ItemIndex> {
         self.ready[queue as usize].peek().map(|Reverse((_, _, _, index))| *index)
     }
 
     pub(super) fn pop(&mut self, queue: Queue) -> Option<ItemIndex> {
-        // An item that turns out to need no call leaves room for what is pooled: the dispatcher looks once more.
+        // An item that turns out to need no call makes room for pooled changes, so the dispatcher must look again.
         self.moves += 1;
         self.ready[queue as usize].pop().map(|Reverse((_, _, _, index))| index)
     }
 
-    /// Takes one item out of its queue, wherever in it it stands; says whether it was there.
+    /// Removes an item from its queue, at any position; returns whether it was there.
     pub(super) fn take(&mut self, queue: Queue, wanted: ItemIndex) -> bool {
         let before = self.ready[queue as usize].len();
         self.ready[queue as usize].retain(|Reverse((_, _, _, index))| *index != wanted);
         self.ready[queue as usize].len() < before
     }
 
-    /// Moves items drawn evenly over a queue to its front, so that a few calls speak for all of it.
+    /// Moves items picked evenly from a queue to its front, so that a few calls are representative of all.
     pub(super) fn draw_evenly(&mut self, queue: Queue, count: usize) {
         let mut waiting = std::mem::take(&mut self.ready[queue as usize]).into_sorted_vec();
         let step = (waiting.len() / count).max(1);
@@ -217,7 +217,7 @@ impl Queues {
         self.ready[queue as usize] = waiting.into();
     }
 
-    /// Puts an item into its queue at a later moment.
+    /// Queues an item again at a later moment.
     pub(super) fn delay(&mut self, index: ItemIndex, until: Timestamp) {
         self.delayed.push(Reverse((until, index)));
     }
@@ -233,7 +233,7 @@ impl Queues {
         }
     }
 
-    /// When the next delayed item wakes.
+    /// The time of the next delayed item.
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
         self.delayed.peek().map(|Reverse((until, _))| *until)
     }
@@ -244,7 +244,7 @@ impl Queues {
         self.parked_count += 1;
     }
 
-    /// A device is free: what waited for it queues again.
+    /// Queues the items again that waited for this device.
     pub(super) fn unpark(&mut self, device: u32) {
         for index in self.parked.remove(&device).unwrap_or_default() {
             self.parked_count -= 1;
@@ -260,7 +260,7 @@ impl Queues {
         !self.delayed.is_empty()
     }
 
-    /// Jobs of which a try may have reached the service.
+    /// Items with a try that may have reached the service.
     pub(super) fn unclear(&self) -> Vec<ItemIndex> {
         let items = self.items.iter().enumerate();
         items.filter(|(_, item)| item.may_have_effect).map(|(index, _)| index as ItemIndex).collect()

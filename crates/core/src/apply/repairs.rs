@@ -1,6 +1,6 @@
-//! Tags that calls of a run took along without meaning to, and whether each is back: they are in no plan, so no outcome counts them.
+//! Tags that calls of a run removed by accident, and whether each is back. They are in no plan, so no outcome counts them.
 //!
-//! Puts nothing back; that is `canary`.
+//! `canary` puts them back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

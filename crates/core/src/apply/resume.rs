@@ -1,6 +1,6 @@
-//! Resuming: what the journal of a run that ended early says about the rest.
+//! Resuming: what remains of a run that ended early, from its journal.
 //!
-//! Does not read journals, nor the list; both are handed in.
+//! Reads neither journals nor the list; the caller passes both in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::changes::{Changes, Effect};
 use super::run::Run;
 use super::{Call, CallId, ChangeKey, ChangeOutcome, ChangeWhat, DeviceState, Entry, Outcome, TagAction};
 
-/// A tag that a call took from a device without meaning to.
+/// A tag that a call removed from a device by accident.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LostTag {
     /// The device that lost the tag.
@@ -37,8 +37,9 @@ pub fn outcomes(journal: &[Entry]) -> HashMap<&ChangeKey, &ChangeOutcome> {
     last
 }
 
-/// How reviewed changes end that are not in the plan that is applied. Effect earlier processes of the run ended for good is
-/// left out: the run takes it from the journal. A change that was sent without an answer, and is so now, is done.
+/// The outcomes of reviewed changes that are not in the plan that is applied. Leaves out changes that earlier processes of the
+/// run ended for good, because the run takes those from the journal. A change that was sent without an answer and is in place now
+/// is done.
 pub fn settle(dropped: &[(ChangeKey, Dropped)], journal: &[Entry]) -> Vec<ChangeOutcome> {
     let before = outcomes(journal);
     let sent = sent_without_answer(journal);
@@ -93,7 +94,7 @@ pub fn sent_without_answer(journal: &[Entry]) -> HashSet<ChangeKey> {
     sent
 }
 
-/// The values that calls of a run set, each with the device, and the value that the list showed before (none where it showed none).
+/// The values that calls of a run set, each with its device and the value that the list showed before (`None` if it showed none).
 pub fn values_set(journal: &[Entry]) -> impl Iterator<Item = (&Arc<str>, DeviceValue, Option<&Arc<str>>)> {
     journal.iter().filter_map(|entry| {
         let Entry::Intent { request, value_was: Some(was), .. } = entry else { return None };
@@ -121,8 +122,8 @@ pub fn may_have_lost(journal: &[Entry]) -> bool {
         || !unseen_lists(journal).is_empty()
 }
 
-/// Tags that calls took along and that no answer showed: twins of a removed tag, and the tags of a canary. `plan` is the plan as
-/// the run that was cut short had it, `observed` the list as it is now.
+/// Tags that calls removed by accident and that no answer showed: twins of a removed tag, and the tags of a canary. `plan` is the
+/// plan of the interrupted run, `observed` the list as it is now.
 pub fn lost_tags(
     plan: &Plan,
     journal: &[Entry],
@@ -172,7 +173,7 @@ pub fn lost_tags(
     lost.into_iter().collect()
 }
 
-/// Removals that may have reached the service and whose effect nothing has shown: devices and tags.
+/// Removals that may have reached the service and whose effect was never shown: devices and tags.
 fn unshown_removals(journal: &[Entry]) -> Vec<(&Arc<str>, &Arc<str>)> {
     let without_effect: HashSet<CallId> = journal.iter().filter_map(had_no_effect).collect();
     let ends = outcomes(journal);
@@ -194,15 +195,15 @@ fn unshown_removals(journal: &[Entry]) -> Vec<(&Arc<str>, &Arc<str>)> {
     open
 }
 
-/// The call of a reply that rejected it: it had no effect. A conflict or a time-out may have had one.
+/// The call of a reply that rejected it, which therefore had no effect. A conflict or a time-out may have had one.
 fn had_no_effect(entry: &Entry) -> Option<CallId> {
     let Entry::Reply { call, answer, .. } = entry else { return None };
     let is_unclear = ["408", "409", "423", "425"].iter().any(|status| answer.starts_with(status));
     (answer.starts_with('4') && !is_unclear).then_some(*call)
 }
 
-/// Canaries that may have reached the service and whose effect on the tags no answer showed: their devices, and the tags
-/// that a read showed just before.
+/// Canaries that may have reached the service without an answer showing their effect on the tags: their devices, and the tags in
+/// the read just before.
 fn unseen_canaries(journal: &[Entry]) -> BTreeMap<&Arc<str>, &Vec<Arc<str>>> {
     let mut read: BTreeMap<&Arc<str>, &Vec<Arc<str>>> = BTreeMap::new();
     let mut sent: HashMap<CallId, &Arc<str>> = HashMap::new();
@@ -236,8 +237,8 @@ fn unseen_canaries(journal: &[Entry]) -> BTreeMap<&Arc<str>, &Vec<Arc<str>>> {
     unseen
 }
 
-/// Combined `PATCH`es that may have reached the service and whose effect on the tags no answer and no read showed: their devices, and
-/// the lists that were sent.
+/// Combined `PATCH`es that may have reached the service without an answer or a read showing their effect on the tags: their
+/// devices, and the sent lists.
 fn unseen_lists(journal: &[Entry]) -> BTreeMap<&Arc<str>, &Vec<Arc<str>>> {
     let mut calls: HashMap<CallId, &Arc<str>> = HashMap::new();
     let mut unseen = BTreeMap::new();
@@ -270,7 +271,7 @@ fn answered(entry: &Entry) -> Option<CallId> {
     }
 }
 
-/// Ends the changes that the journal ended for good, and takes them out of `before`.
+/// Ends the changes that the journal ended for good, and removes them from `before`.
 fn end_all(changes: &mut Changes<'_>, before: &mut HashMap<&ChangeKey, &ChangeOutcome>) {
     if before.is_empty() {
         return;
@@ -288,7 +289,7 @@ fn end_all(changes: &mut Changes<'_>, before: &mut HashMap<&ChangeKey, &ChangeOu
 }
 
 impl Run<'_> {
-    /// Takes in what earlier processes of this run did.
+    /// Takes over the work of earlier processes of this run.
     pub(super) fn resume(&mut self, journal: &[Entry]) {
         let mut lost: BTreeSet<(&Arc<str>, &Arc<str>)> = BTreeSet::new();
         let mut canaries: HashMap<&Arc<str>, &Vec<Arc<str>>> = HashMap::new();
@@ -313,7 +314,7 @@ impl Run<'_> {
         end_all(&mut self.changes, &mut before);
         self.settled = before.into_iter().map(|(key, ended)| (key.clone(), ended.clone())).collect();
         if has_patch_lost {
-            // The lane closes for the whole run: another canary would lose tags of one more device.
+            // The lane is closed for the whole run: another canary would lose the tags of one more device.
             let circuit = self.lanes.circuit_mut(Lane::UpdateDevice);
             circuit.open("a PATCH of a value alone lost tags earlier in this run".to_owned());
         }
@@ -321,7 +322,7 @@ impl Run<'_> {
             let device = self.device(device);
             self.put_back(device, tag, None);
         }
-        // What the journal says already is not said again.
+        // Entries that the journal has already are not written again.
         self.changes.drain_ended();
     }
 

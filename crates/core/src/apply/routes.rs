@@ -1,13 +1,13 @@
-//! What a run has learned about the routes whose behaviour is disputed: bulk tagging, tagging one device, and `PATCH`.
+//! What a run has learned about the routes with disputed behaviour: bulk tagging, tagging one device, and `PATCH`.
 //!
-//! Pure notes; `answer` and `dispatch` act on them.
+//! Only records it; `answer` and `dispatch` act on it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::queue::ItemIndex;
 
-/// The most devices that are remembered as canaries.
+/// The most devices that are remembered as possible canaries.
 const MOST_CANDIDATES: usize = 8;
 
 /// Whether bulk tag calls may be used.
@@ -22,7 +22,7 @@ enum BulkAccess {
 #[derive(Debug, Default)]
 pub(super) struct BulkRoute {
     access: BulkAccess,
-    /// Items that ask single devices whether the route is closed.
+    /// Number of items that test with single devices whether the route is closed.
     probes: u32,
 }
 
@@ -37,8 +37,7 @@ impl BulkRoute {
         self.access == BulkAccess::Forbidden
     }
 
-    /// Closes the route unless a bulk call has worked before: then it was that one call that is forbidden. Says whether
-    /// this closed it.
+    /// Closes the route, unless a bulk call worked before: then only that one call is forbidden. Returns whether this closed it.
     pub(super) fn forbid(&mut self) -> bool {
         let closes = self.access == BulkAccess::Untested;
         if closes {
@@ -55,13 +54,13 @@ impl BulkRoute {
         self.probes -= 1;
     }
 
-    /// Until a single call shows which it is, a forbidden bulk route is not asked again.
+    /// A forbidden bulk route is not used again until a single call shows whether the route or the device is the cause.
     pub(super) fn is_being_probed(&self) -> bool {
         self.probes > 0
     }
 }
 
-/// The route of one device, where a measured service makes it the first choice.
+/// The single-device route, if a measured service makes it the first choice.
 #[derive(Debug, Default)]
 pub(super) struct SingleRoute {
     works: bool,
@@ -73,12 +72,12 @@ impl SingleRoute {
         self.works = true;
     }
 
-    /// Whether a call on it succeeded in this run: then a refusal is about its device.
+    /// Whether a call on it succeeded in this run, so that a refusal is about its device.
     pub(super) fn works(&self) -> bool {
         self.works
     }
 
-    /// It is no longer chosen. Says whether it was until now.
+    /// Stops choosing it. Returns whether it was chosen until now.
     pub(super) fn leave(&mut self) -> bool {
         !std::mem::replace(&mut self.is_left, true)
     }
@@ -91,24 +90,24 @@ impl SingleRoute {
 /// `PATCH`, which may replace the tag list.
 #[derive(Debug, Default)]
 pub(super) struct PatchRoute {
-    /// A canary kept tags that are known as manual.
+    /// A canary kept tags that are known to be manual.
     is_proven: bool,
     /// The last canary, until the next.
     pub(super) canary: Option<ItemIndex>,
-    /// This run adds tags, which are manual, to devices that wait for a value.
+    /// This run adds tags, which are manual, to devices with a waiting value.
     pub(super) awaits_manual: bool,
-    /// Devices that would make a good canary: they carry manual tags and wait for a value. The last goes first.
+    /// Devices that would be good canaries: they carry manual tags and have a waiting value. The last goes first.
     candidates: Vec<u32>,
-    /// By device: its tags as they were read just before a `PATCH` of its value that may have reached it.
+    /// By device: its tags in the read just before a `PATCH` of its value that may have reached it.
     pub(super) watched: HashMap<u32, Vec<Arc<str>>>,
-    /// Combined devices that are read and not yet written.
+    /// Number of combined devices that are read and not yet written.
     in_hand: u32,
-    /// Lost tags that are to be put back, as device and tag.
+    /// Lost tags that must be put back, as device and tag.
     repairing: HashSet<(u32, u32)>,
 }
 
 impl PatchRoute {
-    /// `awaits_manual`: the run adds tags to devices that wait for a value.
+    /// `awaits_manual`: the run adds tags to devices with a waiting value.
     pub(super) fn new(awaits_manual: bool) -> Self {
         Self { awaits_manual, ..Self::default() }
     }
@@ -122,7 +121,7 @@ impl PatchRoute {
         self.candidates = Vec::new();
     }
 
-    /// Notes a device for a canary, as long as one is wanted and few are known.
+    /// Remembers a device as a possible canary, if one is wanted and few are known.
     pub(super) fn suggest(&mut self, device: u32) {
         if !self.is_proven && self.candidates.len() < MOST_CANDIDATES {
             self.candidates.push(device);
@@ -149,7 +148,7 @@ impl PatchRoute {
         self.in_hand -= 1;
     }
 
-    /// Notes that a tag is to be put back; `false` if that is under way.
+    /// Notes that a tag must be put back; `false` if that is already in progress.
     pub(super) fn repair(&mut self, device: u32, tag: u32) -> bool {
         self.repairing.insert((device, tag))
     }

@@ -1,6 +1,6 @@
-//! The run: a plan being applied. Says which call comes next, and when to wait, re-read or stop.
+//! The run: a plan being applied. Gives the next call, and says when to wait, re-read or stop.
 //!
-//! What replies mean is `answer`; how devices, items and windows are kept is `changes`, `queue` and `budget`.
+//! `answer` judges replies; `changes`, `queue` and `budget` keep devices, items and windows.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -27,17 +27,19 @@ use super::{Call, CallId, ChangeKey, ChangeOutcome, Entry, Outcome, TagAction, T
 pub struct RunOptions {
     /// The most calls in flight.
     pub concurrency: usize,
-    /// How long after the last unproven answer the list is read again.
+    /// The wait between the last unproven answer and the re-read of the list.
     pub settle: Duration,
     /// How long the list may lag behind an answer.
     pub visibility: Duration,
     /// The most calls that may start.
     pub max_calls: Option<u64>,
-    /// Whether the service was measured to name the unknown ids of a bulk call: the list is asked about them, not each alone.
+    /// Whether the service was measured to name the unknown ids of a bulk call: then the list is checked for them, instead of
+    /// sending each alone.
     pub names_unknown: bool,
-    /// Whether it was measured to refuse a bulk call with unknown ids without naming them: of two halves one holds them.
+    /// Whether the service was measured to refuse a bulk call with unknown ids without naming them: then one of two halves
+    /// contains them.
     pub hides_unknown: bool,
-    /// Chooses waits; the same seed and replies give the same run.
+    /// Chooses random waits; the same seed and replies give the same run.
     pub seed: u64,
 }
 
@@ -55,7 +57,7 @@ impl Default for RunOptions {
     }
 }
 
-/// Why a run stops before its work is done.
+/// Why a run stops before it has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// SIGINT or SIGTERM.
@@ -82,23 +84,23 @@ impl StopReason {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Journal the intent, then send this call; its slot is taken.
+    /// Journal the intent, then send this call. Its slot is taken.
     Send(CallId, Call),
     /// Nothing to send before this moment, unless a reply arrives.
     WaitUntil(Timestamp),
-    /// Nothing to send until a reply (or the re-read that is under way) arrives.
+    /// Nothing to send until a reply (or the re-read in progress) arrives.
     AwaitReply,
-    /// Read the list again and hand it to [`Run::verify`]; ask for the next step meanwhile.
+    /// Read the list again and pass it to [`Run::verify`]; ask for the next step meanwhile.
     Verify,
     Finished,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Changes of the plan.
     pub changes: u64,
-    /// Of them, ended.
+    /// Number of these that have ended.
     pub ended: u64,
     /// Calls started by this process.
     pub calls: u64,
@@ -112,7 +114,7 @@ pub(super) struct CallInFlight {
     pub(super) members: Vec<ChangeIndex>,
     pub(super) lane: Lane,
     pub(super) ticket: Ticket,
-    /// Devices that are busy because of it.
+    /// Devices that it keeps busy.
     pub(super) devices: Vec<u32>,
 }
 
@@ -124,11 +126,11 @@ pub struct Run<'p> {
     pub(super) lanes: Lanes,
     pub(super) bulk: BulkRoute,
     pub(super) single: SingleRoute,
-    /// Tags, and what was done with them, that the service took from some device.
+    /// Tags, with the action, that the service accepted for some device.
     pub(super) taken: HashSet<(u32, TagAction)>,
-    /// Devices and tags that an answer to a removal did not show any more, though the plan saw them.
+    /// Devices and tags that the plan saw and that the answer to a removal no longer showed.
     pub(super) missing: BTreeSet<(u32, u32)>,
-    /// By place in the plan; empty where nothing is known.
+    /// By index in the plan; empty if nothing is known.
     onboarded: Vec<bool>,
     pub(super) held: HeldChanges,
     pub(super) patch: PatchRoute,
@@ -138,13 +140,13 @@ pub struct Run<'p> {
     pub(super) jitter: Jitter,
     /// Calls started by this process.
     pub(super) calls: u64,
-    /// The greatest call number of earlier processes.
+    /// The highest call number of earlier processes.
     pub(super) first_call: u64,
     pub(super) stopped: Option<StopReason>,
     pub(super) entries: Vec<Entry>,
-    /// When the re-read that is under way was asked for.
+    /// The time at which the re-read in progress was requested.
     pub(super) verifying: Option<Timestamp>,
-    /// What the answers told of the service beside.
+    /// What answers showed about the service in passing.
     pub(super) sightings: ServiceObservations,
     /// Outcomes from before this process, of changes that are not in its plan.
     pub(super) settled: BTreeMap<ChangeKey, ChangeOutcome>,
@@ -153,8 +155,8 @@ pub struct Run<'p> {
 }
 
 impl<'p> Run<'p> {
-    /// A run of a plan. `journal`: what earlier processes of this run did; what they ended stays ended and is not sent
-    /// again, except what was not attempted or is unknown.
+    /// A run of a plan. `journal`: the entries of earlier processes of this run. Changes that they ended are not sent again,
+    /// except those not attempted or with an unknown outcome.
     pub fn new(plan: &'p SafePlan, journal: &[Entry], options: RunOptions, now: Timestamp) -> Run<'p> {
         let (tight, plan) = (plan.tight(), plan.plan());
         let mut run = Run {
@@ -254,7 +256,7 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Says which devices are onboarded: they are asked first where single devices speak for others.
+    /// Sets which devices are onboarded: they come first where single devices are tried for others.
     pub fn know_onboarded(&mut self, is_onboarded: &dyn Fn(&str) -> bool) {
         self.onboarded = self.plan.changes.iter().map(|change| is_onboarded(&change.id)).collect();
     }
@@ -263,7 +265,7 @@ impl<'p> Run<'p> {
         self.onboarded.get(device as usize).copied().unwrap_or(false)
     }
 
-    /// Ends changes that were decided before the run: stale, noop, withheld ones of the reviewed plan. They count in
+    /// Ends changes that were decided before the run: stale, noop, or withheld ones of the reviewed plan. They count in
     /// [`Run::counts`]. Returns the entry to journal.
     pub fn settle(&mut self, outcomes: Vec<ChangeOutcome>, now: Timestamp) -> Vec<Entry> {
         if outcomes.is_empty() {
@@ -275,7 +277,7 @@ impl<'p> Run<'p> {
         vec![Entry::Ended { at: now, ended: outcomes }]
     }
 
-    /// Starts no further call. Effect is in flight may still be answered.
+    /// Starts no further call. Calls in flight may still be answered.
     pub fn stop(&mut self, reason: StopReason) {
         self.stopped.get_or_insert(reason);
     }
@@ -291,7 +293,7 @@ impl<'p> Run<'p> {
         Lane::ALL.into_iter().filter_map(reason).collect()
     }
 
-    /// How many changes ended how, in the order of [`Outcome::ALL`]; changes settled before the run included.
+    /// Number of changes by outcome, in the order of [`Outcome::ALL`], including changes settled before the run.
     pub fn counts(&self) -> [u64; Outcome::ALL.len()] {
         let mut counts = self.changes.counts();
         for settled in self.settled.values() {
@@ -300,14 +302,14 @@ impl<'p> Run<'p> {
         counts
     }
 
-    /// How each change ended: those of the plan in its order, then those settled before the run. Complete once the run is
+    /// The outcome of each change: those of the plan in its order, then those settled before the run. Complete when the run is
     /// [`Step::Finished`].
     pub fn outcomes(&self) -> impl Iterator<Item = ChangeOutcome> {
         let planned = (0..self.changes.len()).filter(|index| !self.changes.get(*index).is_repair);
         planned.filter_map(|index| self.changes.outcome(index)).chain(self.settled.values().cloned())
     }
 
-    /// The intent of a call that [`Run::next`] gave.
+    /// The intent entry of a call from [`Run::next`].
     pub fn intent(&self, call: CallId, request: Call, at: Timestamp) -> Entry {
         let device = match &request {
             Call::SetValue { device, .. } | Call::Update { device, value: Some(_), .. } => Some(device),
@@ -327,12 +329,12 @@ impl<'p> Run<'p> {
         repairs.filter_map(|index| self.changes.outcome(index))
     }
 
-    /// What the run saw of the service for free.
+    /// The run's observations of the service.
     pub fn sightings(&self) -> &ServiceObservations {
         &self.sightings
     }
 
-    /// How far the run is.
+    /// The progress of the run.
     pub fn progress(&self) -> Progress {
         let counts = self.changes.counts();
         Progress {

@@ -1,4 +1,4 @@
-//! The slots of one pair of windows: which calls fill them, and when the next one may start.
+//! The slots of one pair of windows: the calls in them, and when the next one may start.
 //!
 //! Knows no lanes and gives nothing up; that is `budget`.
 
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 use super::meter::{WaitReason, WindowSpan};
 
-/// How many calls in how long.
+/// A number of calls in a length of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateWindow {
     pub calls: u32,
@@ -20,7 +20,7 @@ pub struct RateWindow {
     pub length: Duration,
 }
 
-/// What happened to a slot or a lane: what processes on one state directory tell each other.
+/// An event of a slot or a lane, shared by the processes of one state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotRecord {
     /// A call takes a slot.
@@ -32,7 +32,7 @@ pub enum SlotRecord {
     },
     /// Its answer has arrived, or will not.
     Answered { lane: Lane, slot: u64, at: Timestamp },
-    /// The service asked to leave the lane alone.
+    /// The service asked to stop using the lane.
     Closed { lane: Lane, until: Timestamp },
 }
 
@@ -44,7 +44,7 @@ pub(super) struct OpenSlot {
     pub(super) expires: Timestamp,
 }
 
-/// Slots of one pair of windows that no other computer takes meanwhile.
+/// Slots of one pair of windows that are reserved against other computers.
 #[derive(Clone, Debug)]
 pub(super) struct Reserved {
     slots: u32,
@@ -52,7 +52,7 @@ pub(super) struct Reserved {
     pub(super) is_wanted: bool,
     /// Since when a call waits for slots that are free.
     waits_since: Option<Timestamp>,
-    /// How many are reserved next time.
+    /// The number of slots of the next reservation.
     next: u32,
 }
 
@@ -68,15 +68,15 @@ impl Default for Reserved {
     }
 }
 
-/// Reserved slots are kept at least so long: the answer of the store that holds the reservation takes its time, also where
-/// a simulated minute is over before it comes.
+/// The shortest life of reserved slots: the store that holds the reservation takes time to answer, even if a simulated minute is
+/// over by then.
 const LEAST_KEPT: Duration = Duration::from_secs(10);
 
-/// So many are reserved first: a command that only looks needs no more.
+/// The size of the first reservation: a read-only command needs no more.
 const FIRST_RESERVED: u32 = 5;
 
 impl Reserved {
-    /// Reserved and not taken.
+    /// Number of reserved slots that are not taken.
     pub(super) fn left(&self, now: Timestamp) -> u32 {
         if now < self.until { self.slots } else { 0 }
     }
@@ -85,22 +85,22 @@ impl Reserved {
         self.slots = self.slots.saturating_sub(1);
     }
 
-    /// So many are worth the wait until they are free: slots free one after the other, and to ask for each would cost as much
-    /// as the calls do.
+    /// The number of free slots worth waiting for: they free one after another, and reserving each on its own would cost as much
+    /// as the calls.
     pub(super) fn least(minute: RateWindow) -> u32 {
         (minute.calls / 10).clamp(1, 10)
     }
 
-    /// When slots are asked for, where `several` are free then and one is now.
+    /// When to request slots, if one is free now and `several` is when more are.
     pub(super) fn ask_at(&mut self, several: Timestamp, minute: RateWindow, now: Timestamp) -> Timestamp {
         let patience = minute.length / 30;
         let ask = several.min(self.waits_since.get_or_insert(now).plus(patience));
         self.is_wanted |= ask <= now;
-        // The ledger gets at least a millisecond to reserve slots before it is asked again.
+        // The ledger gets at least a millisecond to reserve slots before the next request.
         ask.max(now.plus(Duration::from_millis(1)))
     }
 
-    /// Adds slots, more each time they are used up in time.
+    /// Adds slots: more each time that they were used up in time.
     pub(super) fn grant(&mut self, room: u32, minute: RateWindow, now: Timestamp) -> u32 {
         let most = (minute.calls / 4).max(1);
         if self.left(now) == 0 && self.slots > 0 {
@@ -115,12 +115,12 @@ impl Reserved {
     }
 }
 
-/// One pair of windows and what fills them.
+/// One pair of windows and the calls in them.
 #[derive(Clone, Debug)]
 pub(super) struct SlotWindows {
     /// The minute and the hour.
     pub(super) windows: [RateWindow; 2],
-    /// Ascending; older than both windows is dropped.
+    /// Ascending, without those older than both windows.
     pub(super) answered: VecDeque<Timestamp>,
     pub(super) open: Vec<OpenSlot>,
     pub(super) closed_until: Option<Timestamp>,
@@ -139,7 +139,7 @@ impl SlotWindows {
         self.answered.insert(place, at);
     }
 
-    /// Drops what no window counts any more; a slot whose call has timed out counts as answered then.
+    /// Drops calls that no window counts any more. A slot whose call timed out counts as answered at that time.
     pub(super) fn prune(&mut self, now: Timestamp) {
         let longest = self.longest();
         let expired: Vec<Timestamp> =
@@ -156,14 +156,14 @@ impl SlotWindows {
         self.answered.len() - freed + self.open.len()
     }
 
-    /// When this many slots are free at once, and what they wait for; not before `now`. `slots`: at most what a window takes.
+    /// When this many slots are free at once, and why they are not yet; not before `now`. `slots`: at most the limit of a window.
     pub(super) fn ready_at(&self, now: Timestamp, slots: u32) -> (Timestamp, WaitReason) {
         let mut ready = (self.closed_until.map_or(now, |until| until.max(now)), WaitReason::Throttled);
         for (window, span) in self.windows.into_iter().zip([WindowSpan::Minute, WindowSpan::Hour]) {
             let used = self.used(window, now) + slots.saturating_sub(1) as usize;
             let Some(over) = used.checked_sub(window.calls as usize) else { continue };
             let freed = self.answered.partition_point(|at| at.plus(window.length) <= now);
-            // Slots in flight free no earlier than one window from now, so they come after all that are answered.
+            // Slots in flight free one window from now at the earliest, so after all answered ones.
             let nth = match self.answered.get(freed + over) {
                 Some(at) => *at,
                 None => self.nth_open(freed + over - self.answered.len()),

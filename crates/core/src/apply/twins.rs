@@ -1,24 +1,24 @@
-//! Tags that the service may take for one, so that removing one may take the other along.
+//! Tags that the service may treat as the same, so that removing one may remove the other as well.
 //!
-//! Compares texts only; what the service was seen to do is for `answer`.
+//! Compares texts only; `answer` knows what the service did.
 
 use crate::text;
 
-/// A shorter tag of a device is hardly the rest of one that was cut: 100 characters fit in every account of the service.
+/// A shorter tag is hardly the rest of a truncated one: every account of the service keeps at least 100 characters.
 pub(super) const CUT_BEYOND: usize = 99;
 
-/// What two tags have in common if the service may take them for one.
+/// A key that two tags share if the service may treat them as the same.
 pub(super) fn class(tag: &str) -> String {
     plain(tag).chars().take(CUT_BEYOND + 1).collect()
 }
 
-/// Whether a call that removes a tag may remove another of its class instead: one that differs in case, in Unicode form, in what has
-/// no width or in white space at the ends, or one that is left when the end of the text is cut off.
+/// Whether a call that removes a tag may remove another of its class instead: one that differs in case, Unicode form, zero-width
+/// characters or white space at the ends, or one that is the same with its end cut off.
 pub(super) fn takes_along(removed: &str, other: &str) -> bool {
     plain(removed).starts_with(&plain(other))
 }
 
-/// A tag as a service that tidies texts might store it.
+/// A tag as a service that normalises texts might store it.
 fn plain(tag: &str) -> String {
     let visible: String =
         text::compatible(tag).chars().filter(|scalar| !text::is_zero_width(*scalar)).collect();

@@ -1,6 +1,6 @@
-//! The re-read: what answers did not prove is held against the list once it has settled.
+//! The re-read: compares changes that no answer proved with the list, after it has settled.
 //!
-//! Does not read; the edge does, and hands in what it saw.
+//! Does not read the list; the caller does, and passes it in.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use super::run::Run;
 use super::{DeviceState, Entry, Outcome};
 
 impl Run<'_> {
-    /// When the list should be read again: once tag calls have nothing left to do, or nothing at all is left, and the last
-    /// unproven answer has settled. `None`: nothing to re-read, or not yet.
+    /// When to read the list again: after all tag calls, or all calls, are done and the last unproven answer has settled. `None`:
+    /// nothing to re-read, or not yet.
     pub(super) fn reread_due(&self, is_idle: bool) -> Option<Timestamp> {
         if self.verifying.is_some() {
             return None;
         }
-        // A device's removals wait for its additions; they must not wait for hours of other devices' values too.
+        // A device's removals wait for its additions; they must not also wait hours for the values of other devices.
         let last = self.changes.last_doubt(!is_idle)?;
         let is_tag = |change: &ChangeIndex| !matches!(self.changes.get(*change).what, Effect::Value(_));
         let is_due = is_idle
@@ -28,8 +28,8 @@ impl Run<'_> {
         is_due.then(|| last.plus(self.options.settle))
     }
 
-    /// Judges what the re-read shows. `observed` gives the device with an id, if the list has it; `is_trusted`: whether
-    /// its absence means anything.
+    /// Judges the changes by the re-read. `observed` gives the device with an id, if the list has it; `is_trusted`: whether its
+    /// absence proves anything.
     pub fn verify(
         &mut self,
         observed: &dyn Fn(&str) -> Option<DeviceState>,
@@ -113,33 +113,33 @@ impl Run<'_> {
             let error: Arc<str> = format!("{}; {list}", doubt.error).into();
             return self.changes.end(change, Outcome::Unknown, Some(&error));
         };
-        // A list that lags shows the tags from before the call: then nothing seems lost.
+        // A lagging list shows the tags from before the call, so nothing seems lost.
         self.check_watched(device, &state, false, now);
         if self.changes.is_so(change, &state) {
             if doubt.evidence == ReplyEvidence::Accepted {
                 self.sightings.note(Question::ListLag, "measured", waited);
             }
             self.changes.end(change, Outcome::Done, None);
-            // The list shows the change, so it is new enough to show what else the call did.
+            // The list shows the change, so it is new enough to show the call's other effects.
             return self.check_neighbours(change, &state, now);
         }
         let item = self.changes.get(change).item;
         let is_first_try = item != NO_ITEM && self.is_by_choice(item) && !self.single.works();
         if doubt.evidence == ReplyEvidence::Missing && is_first_try {
-            // The list shows the device: it is the route that is not there.
+            // The list shows the device, so it is the route that does not exist.
             self.leave_single_route(&doubt.error, now);
             self.changes.wait_again(change);
-            // What was not sent yet goes by bulk calls when its turn comes.
+            // Changes that were not sent yet go by bulk calls when their turn comes.
             if !self.queues.item(item).members.as_slice().contains(&change) {
                 self.pool(change);
             }
             return;
         }
         if doubt.evidence != ReplyEvidence::Missing {
-            // The registry may have put the removed tag back at once, and not the twin that went along with it.
+            // The registry may have restored the removed tag at once, but not the twin that was removed with it.
             self.check_neighbours(change, &state, now);
         }
-        // An answer that shows the old state is evidence of its own; one that is silent is not, while the list may lag.
+        // An answer that shows the old state is evidence in itself; a silent one is not, while the list may lag.
         let may_lag =
             doubt.evidence == ReplyEvidence::Accepted && asked < doubt.since.plus(self.options.visibility);
         let (outcome, error) = match doubt.evidence {
@@ -163,7 +163,8 @@ impl Run<'_> {
         self.changes.end(change, outcome, Some(&error));
     }
 
-    /// What an answer confirmed longer ago than the list may lag, and the list does not show: another origin holds it.
+    /// Finds changes that an answer confirmed longer ago than the list may lag, and that the list does not show: another origin
+    /// holds the old state.
     fn find_bounced(&mut self, observed: &dyn Fn(&str) -> Option<DeviceState>, asked: Timestamp) {
         let error: Arc<str> = "confirmed by its answer, and undone since: another origin holds it".into();
         for change in 0..self.changes.len() {

@@ -1,7 +1,7 @@
-//! Waves: which one is written next, what the gates between them say, and when the next may start.
+//! Waves: which one is written next, what the gates between them decide, and when the next may start.
 //!
-//! All of it follows from the journal, so that a resumed run decides as the run that was cut short would have. Sends nothing:
-//! one wave is one [`super::Run`] of a part of the plan.
+//! Everything follows from the journal, so a resumed run decides like the interrupted one. Sends nothing: one wave is one
+//! [`super::Run`] of a part of the plan.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -18,62 +18,62 @@ use super::gates::Gates;
 use super::resume::is_final;
 use super::{ChangeOutcome, ChangeWhat, DeviceState, Entry, Gate, Halt, Outcome, WaveEvent};
 
-/// Fewer devices say nothing about a wave, unless they are all of it.
+/// The fewest devices that say something about a wave, unless they are all of it.
 const FEWEST: u64 = 3;
 
-/// Devices that one journal line names.
+/// The most devices in one journal line.
 const LINE: usize = 10_000;
 
-/// Devices that a failed gate names.
+/// The most devices that a failed gate names.
 const NAMED: usize = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaveStep {
-    /// Write what is left of the waves above `after` up to `wave`.
+    /// Write the remaining changes of the waves above `after` up to `wave`.
     Write {
-        /// The last wave that is written.
+        /// The last wave to write.
         wave: u32,
-        /// The wave before the first that is written.
+        /// The wave before the first one to write.
         after: u32,
     },
-    /// Read the list again, and hand it to [`Waves::inspect`].
+    /// Read the list again, and pass it to [`Waves::inspect`].
     Inspect,
     /// The next wave may not start before this moment.
     WaitUntil(Timestamp),
     /// A gate failed: only a person lets the next wave start.
     Halted(Halt),
-    /// The rollout was ended by a person or by a revert, for this reason.
+    /// A person or a revert ended the rollout, for this reason.
     Closed(String),
     Finished,
 }
 
-/// The list, read again between two waves.
+/// The list, as read again between two waves.
 pub struct GateRead<'a> {
     pub asked: Timestamp,
-    /// Whether a device's absence means anything.
+    /// Whether a device's absence proves anything.
     pub is_trusted: bool,
     /// The device with an id, if the list has it.
     pub observed: &'a dyn Fn(&str) -> Option<DeviceState>,
-    /// Whether the policy's `health` holds for a device.
+    /// Whether a device meets the policy's `health`.
     pub is_ill: &'a dyn Fn(&str) -> bool,
 }
 
 /// The id of a device of the plan.
 type DeviceId<'p> = &'p Arc<str>;
 
-/// On which side of a gate a device is.
+/// The result of a device at a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Good,
     Failed,
     Bounced,
-    /// The service said no to this device alone: that tells nothing about the wave.
+    /// The service rejected this device alone, which says nothing about the wave.
     Refused,
-    /// Gone, or nothing was to be written.
+    /// Gone, or nothing had to be written.
     Apart,
 }
 
-/// A rollout that is carried out.
+/// A rollout in progress.
 pub struct Waves<'p> {
     whole: &'p Plan,
     waves: &'p PlannedWaves,
@@ -89,7 +89,7 @@ pub struct Waves<'p> {
     has_work_left: bool,
     not_before: Option<Timestamp>,
     ill_before: HashSet<Arc<str>>,
-    /// The gate that the current wave failed. It stays failed even if its devices recover: only a person can pass it.
+    /// The gate that the current wave failed. It stays failed even if the devices recover: only a person can pass it.
     halted: Option<Halt>,
     /// The current list may be incomplete.
     is_doubted: bool,
@@ -97,7 +97,7 @@ pub struct Waves<'p> {
 }
 
 impl<'p> Waves<'p> {
-    /// A rollout as its journal left it; none where the plan has no waves. `rest` is what is left of `whole` on the list at hand.
+    /// A rollout from its journal; `None` if the plan has no waves. `rest` is the remainder of `whole` on the current list.
     pub fn new(whole: &'p Plan, rest: &Plan, gates: Gates, journal: &[Entry]) -> Option<Waves<'p>> {
         let waves = whole.rollout.as_ref().filter(|waves| !waves.waves.is_empty())?;
         let mut rollout = Waves {
@@ -131,7 +131,7 @@ impl<'p> Waves<'p> {
         self.outcomes.get(key).is_some_and(|(ended, _)| is_final(ended.outcome))
     }
 
-    /// Takes in what the journal holds since.
+    /// Adds the journal's newer entries.
     pub fn learn(&mut self, entries: &[Entry]) {
         for entry in entries {
             let confirmed = matches!(entry, Entry::Reply { .. }).then(|| entry.at());
@@ -168,7 +168,7 @@ impl<'p> Waves<'p> {
         }
     }
 
-    /// The wave that was started last; 0 before the first.
+    /// The last wave that was started; 0 before the first.
     pub fn current(&self) -> u32 {
         self.current
     }
@@ -185,7 +185,7 @@ impl<'p> Waves<'p> {
         }
         let Some(wave) = self.following() else { return WaveStep::Finished };
         if self.current == 0 || self.is_passed {
-            // A list that may be short says nothing about the devices of a wave that it does not show.
+            // An incomplete list says nothing about devices of a wave that it does not show.
             return match self.open.contains(&wave) {
                 true => WaveStep::Write { wave, after: self.current },
                 false => WaveStep::Finished,
@@ -200,7 +200,7 @@ impl<'p> Waves<'p> {
         }
     }
 
-    /// The next wave of which something is left, or may be.
+    /// The next wave that has, or may have, remaining changes.
     fn following(&self) -> Option<u32> {
         if self.is_doubted {
             return (self.current < self.waves.last()).then_some(self.current + 1);
@@ -208,7 +208,7 @@ impl<'p> Waves<'p> {
         self.open.range(self.current + 1..).next().copied()
     }
 
-    /// The list at hand may be short: that it does not show the devices of a wave does not end the rollout.
+    /// Marks the current list as possibly incomplete: devices of a wave that it does not show do not end the rollout.
     pub fn doubt(&mut self) {
         self.is_doubted = true;
     }
@@ -218,7 +218,7 @@ impl<'p> Waves<'p> {
         self.current == self.waves.last()
     }
 
-    /// Nothing is left of the later waves: the entries that keep the rollout from staying open for them.
+    /// Nothing is left of the later waves: returns the entries that close the rollout.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Entry> {
         if self.is_over() || self.following().is_some() {
             return Vec::new();
@@ -229,7 +229,7 @@ impl<'p> Waves<'p> {
         said
     }
 
-    /// The entries before the first call of a wave: which of its devices are ill already.
+    /// The entries before the first call of a wave: which of its devices are already sick.
     pub fn start(&mut self, wave: u32, is_ill: &dyn Fn(&str) -> bool, now: Timestamp) -> Vec<Entry> {
         if wave <= self.current {
             return Vec::new();
@@ -246,7 +246,7 @@ impl<'p> Waves<'p> {
         entries
     }
 
-    /// The entries after the last call of a wave; `entries` is what its run journalled.
+    /// The entries after the last call of a wave; `entries` is the journal of its run.
     pub fn end(&mut self, entries: &[Entry], is_stopped: bool, now: Timestamp) -> Vec<Entry> {
         self.learn(entries);
         if is_stopped {
@@ -300,7 +300,7 @@ impl<'p> Waves<'p> {
         places.filter(move |(_, of)| **of == wave).map(|(change, _)| change)
     }
 
-    /// The devices of the wave at hand that are on one side of its gates or the other, and those that the service refused.
+    /// The devices of the current wave with their results at its gates, and those that the service refused.
     fn sides(&self) -> (Vec<(DeviceId<'p>, Side)>, Vec<DeviceId<'p>>) {
         let (mut judged, mut refused) = (Vec::new(), Vec::new());
         for change in self.devices(self.current) {
@@ -324,7 +324,7 @@ impl<'p> Waves<'p> {
         } else if has(&[Outcome::Bounced]) {
             Side::Bounced
         } else if has(&[Outcome::NotAttempted]) && !is_aside {
-            // Nothing is known of it: missing evidence stops a rollout.
+            // Nothing is known about it, and missing evidence stops a rollout.
             Side::Failed
         } else if has(&[Outcome::Refused]) {
             Side::Refused
@@ -363,7 +363,7 @@ impl<'p> Waves<'p> {
         Halt { wave: self.current, gate, bad: bad.len() as u64, of, at_most, devices }
     }
 
-    /// What is ill, or cannot be seen.
+    /// The halt for devices that are sick or cannot be seen.
     fn health(&self, read: Result<&GateRead<'_>, &str>) -> Option<Halt> {
         let (judged, _) = self.sides();
         let of = judged.len() as u64;
@@ -379,12 +379,14 @@ impl<'p> Waves<'p> {
         };
         match self.gates.health {
             Some(at_most) => self.gate(Gate::Health, &bad(&|id| is_unseen(id) || is_ill(id)), of, at_most),
-            // Missing evidence stops a rollout that asks nothing of their health too: what is not shown is unknown, as a failure is.
+            // Missing evidence stops a rollout even without a health check: a device that is not shown is unknown, like a
+            // failure.
             None => self.gate(Gate::Evidence, &bad(&is_unseen), of, self.gates.failed),
         }
     }
 
-    /// Changes of the wave at hand that an answer confirmed longer ago than the list may lag, and that a trusted list does not show.
+    /// Changes of the current wave that an answer confirmed longer ago than the list may lag, and that a trusted list does not
+    /// show.
     fn bounced(&self, read: &GateRead<'_>) -> Vec<ChangeOutcome> {
         let error = "confirmed by its answer, and undone since: another origin holds it";
         let mut bounced = Vec::new();
@@ -405,7 +407,7 @@ impl<'p> Waves<'p> {
         bounced
     }
 
-    /// How every change of the whole plan stands: those of waves that were not started are not attempted.
+    /// The outcome of every change of the whole plan: those of waves that were not started are not attempted.
     pub fn outcomes(&self) -> Vec<ChangeOutcome> {
         let mut all = Vec::new();
         for (change, wave) in self.whole.changes.iter().zip(&self.waves.of) {

@@ -1,7 +1,7 @@
-//! What the policies cover and what they leave out: every tag with who owns and writes it, devices that no rule selects, rules and
-//! protections that match no device.
+//! What the policies cover and what they leave out: every tag with its owners and writers, devices that no rule selects, rules
+//! and protections that match no device.
 //!
-//! Judges nothing: a gap may be meant. How it looks is for `report`.
+//! Judges nothing: a gap may be intended. `report` decides how it looks.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -15,7 +15,7 @@ use crate::policy::Policy;
 use crate::selection::Selections;
 use crate::time::{Date, Timestamp};
 
-/// How many devices are named as a sample.
+/// Devices named as a sample.
 const SAMPLE: usize = 3;
 
 /// What a policy set covers of an inventory.
@@ -35,33 +35,33 @@ pub struct Coverage {
     pub protections: Vec<ProtectionCoverage>,
 }
 
-/// How many devices, and the first few by id.
+/// A number of devices and a sample of them, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceCount {
     pub count: u64,
-    /// What people call the first three.
+    /// The names, or else the ids, of the first three.
     pub sample: Vec<String>,
 }
 
-/// One rule and what it holds for.
+/// A rule and the devices that it selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleCoverage {
     pub name: String,
     pub place: Place,
-    /// Devices in scope that it selects; 0 where it is not in force.
+    /// Devices in scope that it selects; 0 if it is not in force.
     pub devices: u64,
-    /// Whether its dates include the moment asked for.
+    /// Whether its dates include the given moment.
     pub is_in_force: bool,
-    /// Its first day, where it has one.
+    /// Its first day, if it has one.
     pub from: Option<Date>,
-    /// Its last day, where it has one.
+    /// Its last day, if it has one.
     pub until: Option<Date>,
     pub owner: Option<String>,
-    /// Where it was decided.
+    /// The ticket that decided it.
     pub ticket: Option<String>,
 }
 
-/// One protection and what it holds for.
+/// A protection and the devices that it covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtectionCoverage {
     pub name: String,
@@ -70,7 +70,7 @@ pub struct ProtectionCoverage {
     pub devices: u64,
 }
 
-/// What a set covers.
+/// The coverage of a policy set.
 pub fn coverage(
     policy: &Policy,
     sources: &Sources,
@@ -111,7 +111,7 @@ pub fn coverage(
     }
 }
 
-/// Live tags that nothing claims, the most frequent first, then bytewise.
+/// Live tags that no part of the policies claims, the most frequent first, then bytewise.
 fn unclaimed(policy: &Policy, snapshot: &Snapshot) -> Vec<(String, u64)> {
     let mut found: Vec<(String, u64)> = snapshot
         .tag_ids()

@@ -1,6 +1,6 @@
-//! Every tag that is live or that the policies name, with who claims it, who writes it and who takes it away.
+//! Every tag that is live or named in the policies, and the parts of the policies that claim, write or remove it.
 //!
-//! Looks at each distinct tag once, never at devices.
+//! Looks at each distinct tag once, never at single devices.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -20,12 +20,12 @@ pub struct TagRow {
     pub devices: u64,
     /// Other live tags that differ from it only in case or Unicode form.
     pub spellings: Vec<String>,
-    /// Everything in the policies that concerns it, in file order within each standing.
+    /// The parts of the policies that concern it, in file order within each standing.
     pub owners: Vec<TagOwner>,
 }
 
 impl TagRow {
-    /// Whether nothing in the policies owns it: a plan leaves it alone unless a rule removes it.
+    /// Whether no part of the policies owns it: a plan leaves it alone unless a rule removes it.
     pub fn is_unclaimed(&self) -> bool {
         !self.owners.iter().any(|owner| {
             matches!(owner.standing, TagStanding::Claims | TagStanding::Family | TagStanding::Renames)
@@ -38,17 +38,17 @@ impl TagRow {
     }
 }
 
-/// One part of the policies that concerns a tag.
+/// A part of the policies that concerns a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagOwner {
-    /// What it does with the tag.
+    /// Its effect on the tag.
     pub standing: TagStanding,
     /// The rule's or family's name, the claim or the old name as written.
     pub name: String,
     pub place: Place,
 }
 
-/// What a part of the policies does with a tag.
+/// The effect of a part of the policies on a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TagStanding {
     /// An entry of `claims` matches it.
@@ -61,7 +61,7 @@ pub enum TagStanding {
     Gives,
     /// A rule's template can yield it.
     MayGive,
-    /// A rule takes it away.
+    /// A rule removes it.
     Removes,
     Retires,
 }
@@ -80,7 +80,7 @@ impl TagStanding {
     }
 }
 
-/// Every live tag and every tag that the policies name, the most frequent first, then bytewise.
+/// Every live tag and every tag that the policies name literally, the most frequent first, then bytewise.
 pub fn tags(policy: &Policy, sources: &Sources, snapshot: &Snapshot) -> Vec<TagRow> {
     let mut carriers: BTreeMap<String, u64> = named(policy).into_iter().map(|tag| (tag, 0)).collect();
     for tag in snapshot.tag_ids() {

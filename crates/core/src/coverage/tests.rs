@@ -1,4 +1,4 @@
-//! What is covered, on three devices and a small policy set.
+//! Coverage of three devices by a small policy set.
 
 use super::*;
 use crate::diagnostic::Sources;

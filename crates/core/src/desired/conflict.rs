@@ -1,4 +1,4 @@
-//! Conflicts between rules, as errors that name the rules, their places, and the devices.
+//! Conflicts between rules, as errors that name the rules, their places and the devices.
 //!
 //! Does not resolve them: the author of the rules decides with `priority` or `not`.
 
@@ -10,7 +10,7 @@ use crate::inventory::{DeviceSet, Row};
 /// The most conflicts that are reported one by one.
 const MOST: usize = 200;
 
-/// One error a conflict on unprotected devices: a tag at a priority, or a value at a priority.
+/// One error for each conflict on unprotected devices: a tag at a priority, or a value at a priority.
 pub(super) fn diagnostics(desired: &Desired<'_>, values: Vec<ValueConflict>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut untold = 0u64;
@@ -117,7 +117,7 @@ fn devices(count: u64) -> String {
     if count == 1 { "1 device".to_owned() } else { format!("{count} devices") }
 }
 
-/// Up to three devices, the least ids first.
+/// Up to three devices, with the smallest ids.
 fn sample(desired: &Desired<'_>, count: u64, rows: impl Iterator<Item = Row>) -> DeviceSample {
     let snapshot = desired.snapshot;
     let mut least: Vec<Row> = Vec::with_capacity(4);

@@ -1,6 +1,6 @@
-//! What depends on data that shrank by more than the guard allows: a cut export must not add a tag either.
+//! Changes that depend on data which shrank by more than the guard allows: an export with missing rows must not add a tag either.
 //!
-//! Decides nothing about removals: of those, an untrusted inventory lets none pass.
+//! Decides nothing about removals: an untrusted inventory withholds all of those.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,21 @@ use super::{TagGroup, Values};
 use crate::device::Field;
 use crate::policy::{self, Policy, Rule, Selector, SelectorKind, TagExpressionKind, TemplatePart};
 
-/// Rules that read data which cannot be believed, and what they might have decided.
+/// Rules that read untrusted data, and the changes that they might decide.
 #[derive(Clone, Debug, Default)]
 pub struct Doubts {
-    /// By rule: whether it reads such data.
+    /// Whether a rule reads untrusted data, by rule.
     rules: Vec<bool>,
     /// The priority of each rule.
     priorities: Vec<i64>,
-    /// By family: the place of its first member that such a rule gives.
+    /// By family: the rank of its first member that such a rule gives.
     families: Vec<Option<u32>>,
-    /// The scope or a protection reads it: no device is known to be one that may be touched.
+    /// Whether the scope or a protection reads it: then no device is known to be one that may be touched.
     is_everything: bool,
 }
 
 impl Doubts {
-    /// Finds them. `sources`: names of data sources.
+    /// `sources`: names of the untrusted data sources.
     pub(super) fn new(policy: &Policy, groups: &[TagGroup], sources: &BTreeSet<String>) -> Doubts {
         if sources.is_empty() {
             return Doubts::default();
@@ -47,8 +47,8 @@ impl Doubts {
         self.rules.is_empty()
     }
 
-    /// Whether an addition depends on such data: only such rules give it, or one of them could forbid it or give a stronger
-    /// member of its family. `givers`: the rules of the highest priority that give it; none where a rename does.
+    /// Whether an addition depends on untrusted data: either only such rules give it, or one of them could forbid it or give a
+    /// stronger member of its family. `givers`: the rules of the highest priority that give it; empty if a rename does.
     pub fn of_addition(&self, group: &TagGroup, givers: &[u32]) -> bool {
         if self.is_empty() {
             return false;
@@ -63,8 +63,8 @@ impl Doubts {
             || bans.any(|ban| priority.is_none_or(|priority| ban.priority >= priority))
     }
 
-    /// Whether a value depends on such data: only such rules give it, or one of them could give another. `givers`: as above; none
-    /// where the default does.
+    /// Whether a value depends on untrusted data: either only such rules give it, or one of them could give another. `givers`:
+    /// the rules of the highest priority that give it; empty if the default does.
     pub fn of_value(&self, values: &Values, givers: &[u32]) -> bool {
         if self.is_empty() {
             return false;
@@ -81,11 +81,11 @@ impl Doubts {
     }
 }
 
-/// Which selectors read the sources.
+/// Finds the selectors that read the sources.
 struct SourceReads<'a> {
     policy: &'a Policy,
     sources: &'a BTreeSet<String>,
-    /// By named selector, as far as it was asked.
+    /// By named selector: the answers found so far.
     named: Vec<Option<bool>>,
 }
 

@@ -1,6 +1,6 @@
-//! Collects, for every tag that matters, everything that the policy says about it.
+//! Collects everything that the policy says about each tag that matters.
 //!
-//! Settles nothing: which statement wins on which device is for `settle`.
+//! Settles nothing: `settle` decides which statement wins on which device.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -14,14 +14,14 @@ use crate::selection::Selections;
 use crate::tag::{self, TagCase, TagPattern};
 use crate::time::Timestamp;
 
-/// One tag that a template yields, and the devices, ascending.
+/// A tag that a template yields, and its devices, ascending.
 pub(super) type TagDevices = (Arc<str>, Vec<Row>);
 
-/// What templates yield: the rule, and each tag.
+/// By rule: the tags that its templates yield.
 pub(super) type TagsByRule = Vec<(u32, Vec<TagDevices>)>;
 
-/// Every tag that is assigned, named by a family or a rename, or live and covered by a pattern; and which of them must be
-/// settled together.
+/// Every tag that is assigned, named by a family or a rename, or live and covered by a pattern; and the groups of tags that must
+/// be settled together.
 pub(super) fn collect(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -72,7 +72,7 @@ pub(super) fn collect(
     }
     for (index, rename) in policy.renames.iter().enumerate() {
         let (from, to) = (table.number(&rename.from), table.number(&rename.to));
-        // Two spellings of one tag: with `tagCase: insensitive` every device that carries the old one carries the new one.
+        // Two spellings of the same tag: with `tagCase: insensitive`, every device with the old one has the new one too.
         if from != to {
             table.groups[from as usize].rename = Some(index as u32);
             joins.push((from, to));
@@ -82,7 +82,7 @@ pub(super) fn collect(
     (table.groups, parts)
 }
 
-/// Groups by what their spellings have in common.
+/// Groups by the key that their spellings share.
 struct GroupTable {
     case: TagCase,
     groups: Vec<TagGroup>,
@@ -115,7 +115,7 @@ impl GroupTable {
     }
 }
 
-/// The tags that rules give. Rules of higher priority come first, so that theirs is the spelling that is written.
+/// The tags that rules give. Rules with a higher priority come first, because their spelling is the one written.
 fn carries(policy: &Policy, now: Timestamp, yields: TagsByRule, table: &mut GroupTable) {
     let mut order: Vec<u32> = (0..policy.rules.len() as u32).collect();
     order.retain(|rule| policy.rules[*rule as usize].is_live(now));
@@ -129,7 +129,7 @@ fn carries(policy: &Policy, now: Timestamp, yields: TagsByRule, table: &mut Grou
         let mut add = |tag: &str, rows: GivenRows| {
             let number = table.number(tag);
             let group = &mut table.groups[number as usize];
-            // Of two spellings that are wanted with one priority, the bytewise first is written.
+            // If two spellings are wanted with the same priority, the bytewise first is written.
             if *group.name > *tag && group.giving.iter().all(|giver| giver.priority == stated.priority) {
                 group.name = tag.into();
             }
@@ -179,7 +179,7 @@ impl Kind {
     }
 }
 
-/// The patterns of a policy that may take tags away.
+/// The patterns of a policy that may remove tags.
 struct Patterns {
     case: TagCase,
     allow_reserved: bool,
@@ -187,7 +187,7 @@ struct Patterns {
     retire: Kind,
     /// Numbered by rule.
     forbidden: Kind,
-    /// By key: the first family that has the tag, else the first rename of which it is the old name.
+    /// By key: the first family that contains the tag, else the first rename of it.
     names: HashMap<Box<str>, Claimed>,
 }
 
@@ -223,7 +223,7 @@ impl Patterns {
         !self.allow_reserved && tag::is_reserved(tag)
     }
 
-    /// Whether anything but a rule's `tags`, a family or a rename names a tag.
+    /// Whether a pattern other than a rule's `tags`, a family or a rename covers a tag.
     fn covers(&self, tag: &str) -> bool {
         let key = self.case.key(tag);
         let no_globs = self.hides_globs(tag);
@@ -232,7 +232,7 @@ impl Patterns {
             .any(|kind| kind.covering(&key, tag, no_globs).next().is_some())
     }
 
-    /// Fills in what covers a group.
+    /// Fills in the patterns that cover a group.
     fn describe(&self, policy: &Policy, group: &mut TagGroup) {
         let name = group.name.clone();
         let key = self.case.key(&name);
@@ -256,7 +256,7 @@ impl Patterns {
     }
 }
 
-/// Connected groups, in order of their first; parts that touch no device are left out.
+/// Connected groups, ordered by their first member. Leaves out parts that concern no device.
 fn parts(groups: &[TagGroup], joins: &[(u32, u32)]) -> Vec<Vec<u32>> {
     let mut parents: Vec<u32> = (0..groups.len() as u32).collect();
     fn root(parents: &mut [u32], mut group: u32) -> u32 {

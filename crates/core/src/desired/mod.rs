@@ -1,7 +1,8 @@
-//! What the policy says about this snapshot: per tag who should carry it, per value who should have it, and by which rules.
+//! What the policy says about this snapshot: which devices should carry each tag, which should have each value, and by which
+//! rules.
 //!
-//! Compares nothing with what is live beyond what the policy itself asks (renames, families); changes are for `plan`.
-//! Every tag is settled from sets of devices, not device by device.
+//! Looks at live tags only as far as the policy itself does (renames, families); `plan` finds the changes. Settles every tag with
+//! sets of devices, not device by device.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -33,37 +34,37 @@ pub use settle::{Reason, Settled, SettledPart};
 pub(crate) use template::tag_on;
 pub use window::Window;
 
-/// What a policy says about a snapshot, tag by tag. Conflict-free outside protected devices.
+/// The policy's statements about a snapshot, tag by tag. Free of conflicts except on protected devices.
 #[derive(Debug)]
 pub struct Desired<'a> {
     pub policy: &'a Policy,
     pub snapshot: &'a Snapshot,
-    /// What its selectors hold for.
+    /// The devices that its selectors select.
     pub selections: &'a Selections,
     /// The clock that the policy was evaluated with.
     pub now: Timestamp,
-    /// How tags of other case count.
+    /// How tags that differ only in case compare.
     pub tag_case: TagCase,
     /// Devices in scope that any protection matches.
     pub protected: DeviceSet,
-    /// Every tag that the policy says anything about, and that is assigned, named or live.
+    /// Every tag that the policy says anything about, if it is assigned, named or live.
     pub groups: Vec<TagGroup>,
     /// Groups that must be settled together: families and renames join them. Indices into `groups`.
     pub parts: Vec<Vec<u32>>,
     /// Devices for which a template yields no tag: its data is missing, or the result cannot be a tag.
     pub gaps: Vec<Gap>,
-    /// Who should have which value.
+    /// The value that each device should have.
     pub values: Values,
     /// Templates that yielded no tag, in rule order.
     pub unresolved: Vec<Unresolved>,
-    /// What depends on data that cannot be believed.
+    /// Changes that depend on untrusted data.
     pub doubts: Doubts,
 }
 
-/// One tag (with `tagCase: insensitive`: all its spellings) and everything that the policy says about it.
+/// A tag (with `tagCase: insensitive`: all its spellings) and all statements of the policy about it.
 #[derive(Clone, Debug)]
 pub struct TagGroup {
-    /// As it is written when it is added.
+    /// The spelling that is written.
     pub name: Arc<str>,
     /// Live spellings.
     pub live: Vec<TagId>,
@@ -71,15 +72,15 @@ pub struct TagGroup {
     pub giving: Vec<GivingRule>,
     /// Rules that forbid it, in the same order.
     pub forbidding: Vec<ForbiddingRule>,
-    /// Templates that may yield it, because what they read is unknown: indices into [`Desired::gaps`].
+    /// Templates that may yield it, because they read unknown data: indices into [`Desired::gaps`].
     pub may_yield: Vec<u32>,
-    /// Family and place in it.
+    /// Its family and its rank there.
     pub family: Option<(u32, u32)>,
-    /// The rename that takes this name away.
+    /// The rename that removes this name.
     pub rename: Option<u32>,
     /// The first entry of `retire` that covers it.
     pub retired: Option<u32>,
-    /// Why live ones go when nobody assigns them.
+    /// Why live ones are removed if no rule assigns them.
     pub claimed: Option<Claimed>,
 }
 
@@ -95,9 +96,9 @@ pub struct GivingRule {
 /// Devices of a [`GivingRule`].
 #[derive(Clone, Debug)]
 pub enum GivenRows {
-    /// All that the rule selects.
+    /// All devices that the rule selects.
     Rule,
-    /// Those for which a template yields the tag, ascending, devices on which the rule is undecided included.
+    /// Those on which a template yields the tag, ascending, including devices on which the rule is undecided.
     Listed(Vec<Row>),
 }
 
@@ -107,31 +108,31 @@ pub struct ForbiddingRule {
     /// Index into [`Policy::rules`].
     pub rule: u32,
     pub priority: i64,
-    /// Whether only globs name the tag: then the rule's own `tags` win over it.
+    /// Whether only globs name the tag: then the rule's own `tags` win.
     pub is_glob: bool,
 }
 
-/// What makes a tag owned by the policy set.
+/// The part of the policy set that owns a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Claimed {
-    /// This entry of `claims`.
+    /// An entry of `claims`.
     Claim(u32),
     Family(u32),
-    /// It is the old name of this rename.
+    /// A rename of the tag.
     Rename(u32),
 }
 
-/// Devices for which a template yields no tag: live claimed tags that it could have yielded stay there, because bad data must not
-/// take tags away any more than missing data.
+/// Devices on which a template yields no tag. Live claimed tags that it could have yielded stay there, because bad data must not
+/// remove tags any more than missing data does.
 #[derive(Clone, Debug)]
 pub struct Gap {
     /// Index into [`Policy::rules`].
     pub rule: u32,
-    /// Which tags the template could yield.
+    /// The tags that the template could yield.
     pub glob: Glob,
     /// The devices, ascending; in scope, protected ones included.
     pub rows: Vec<Row>,
-    /// Those on which the template may well yield a tag, but what it reads is unknown. Nothing where there are none.
+    /// Those of them on which the template may yield a tag, but reads unknown data. `None` if there are none.
     pub unknown: Option<DeviceSet>,
 }
 
@@ -142,14 +143,14 @@ impl Gap {
     }
 }
 
-/// Who should have which value.
+/// The value that each device should have.
 #[derive(Clone, Debug)]
 pub struct Values {
-    /// In the order of [`DeviceValue::ALL`]: devices that rules give the value.
+    /// Devices that rules give each value, in the order of [`DeviceValue::ALL`].
     pub given: [DeviceSet; 3],
-    /// Devices that no rule gives a value and the default applies to.
+    /// Devices that get the default, because no rule gives them a value.
     pub defaulted: DeviceSet,
-    /// Devices whose value depends on unknown data, by the value that they may get then: nothing is written on any of them.
+    /// Devices whose value depends on unknown data, by the value that they may get. Their values are not written.
     pub open: [DeviceSet; 3],
     /// Live rules with a value: rule, priority, value; the highest priority first, then in file order.
     pub rules: Vec<(u32, i64, DeviceValue)>,
@@ -161,11 +162,12 @@ pub struct Unresolved {
     /// Index into [`Policy::rules`].
     pub rule: u32,
     pub template: String,
-    /// The first placeholder without a value, by name; of an unusable result all of the template's, parted by commas.
+    /// The first placeholder without a value, by name; if the result is unusable, all placeholders of the template, separated by
+    /// commas.
     pub placeholder: String,
-    /// Unprotected devices by reason, those without any left out.
+    /// Unprotected devices by reason; reasons without devices are absent.
     pub reasons: BTreeMap<GapReason, u64>,
-    /// Up to three values that were no use: not in the map, empty after `slug`, or no tag.
+    /// Up to three unusable values: not in the map, empty after `slug`, or not valid as a tag.
     pub sample: Vec<String>,
     /// These devices, in the inventory's order.
     pub devices: Vec<UnresolvedDevice>,
@@ -175,7 +177,7 @@ pub struct Unresolved {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnresolvedDevice {
     pub id: Arc<str>,
-    /// Its name, where the service reports one.
+    /// Its name, if the service reports one.
     pub name: Option<Arc<str>>,
     pub reason: GapReason,
 }
@@ -206,29 +208,29 @@ crate::words! {
     pub enum GapReason {
         /// The device does not report the field.
         Missing = "missing",
-        /// No row of the lookup is about the device.
+        /// The lookup has no row for the device.
         NoRow = "noRow",
-        /// The row says nothing in this column.
+        /// The row's cell in this column is empty.
         EmptyCell = "emptyCell",
-        /// The map does not hold the value.
+        /// The map has no entry for the value.
         NotInMap = "notInMap",
         /// `slug` leaves nothing of the value.
         EmptySlug = "emptySlug",
-        /// The rows of the device's key differ in this column.
+        /// Rows with the device's key differ in this column.
         Conflict = "conflict",
         /// The row ends before this column.
         ShortRow = "shortRow",
-        /// No row of the lookup is about any device that was read.
+        /// The lookup has no row for any device of the inventory.
         Unmatched = "unmatched",
-        /// The result is no valid tag.
+        /// The result is not a valid tag.
         Unusable = "unusable",
     }
 }
 
-/// Works out what a policy says about a snapshot.
+/// Evaluates a policy on a snapshot.
 ///
 /// # Errors
-/// One diagnostic a conflict: rules of the same highest priority that give and forbid a tag, or give different values, on
+/// One diagnostic for each conflict: rules of the same highest priority that give and forbid a tag, or give different values, on
 /// devices that no protection matches.
 pub fn desire<'a>(
     policy: &'a Policy,
@@ -264,12 +266,12 @@ pub fn desire<'a>(
 }
 
 impl Desired<'_> {
-    /// Doubts what rules take from these data sources, which shrank.
+    /// Marks everything that rules take from these data sources as untrusted, because the sources shrank.
     pub fn doubt(&mut self, sources: &BTreeSet<String>) {
         self.doubts = Doubts::new(self.policy, &self.groups, sources);
     }
 
-    /// Whether a rule exists at this moment.
+    /// Whether a rule is in force at this moment.
     pub fn is_live(&self, rule: u32) -> bool {
         self.policy.rules[rule as usize].is_live(self.now)
     }
@@ -284,12 +286,12 @@ impl Desired<'_> {
         }
     }
 
-    /// Whether unknown data leaves open if a rule selects a device.
+    /// Whether unknown data leaves open whether a rule selects a device.
     pub fn is_undecided(&self, rule: u32, row: Row) -> bool {
         self.selections.undecided.get(&rule).is_some_and(|rows| rows.contains(row))
     }
 
-    /// The first rule on connected tags of which it is open on a device if it holds, or which tag its template yields there.
+    /// The first rule on connected tags that is undecided on a device, or whose template reads unknown data there.
     pub fn open_rule(&self, part: &[u32], row: Row) -> Option<u32> {
         let groups = || part.iter().map(|group| &self.groups[*group as usize]);
         let rules = groups().flat_map(|group| {
@@ -302,7 +304,7 @@ impl Desired<'_> {
         rules.min()
     }
 
-    /// Whether a rename waits: its new name is claimed, and no rule in force could give it. The old name stays so long.
+    /// Whether a rename waits: its new name is claimed, and no rule in force could give it. The old name then stays.
     pub fn is_waiting(&self, new: &TagGroup) -> bool {
         let rules = || self.policy.rules.iter().filter(|rule| rule.is_live(self.now));
         let yields = |tag: &TagExpression| match &tag.kind {
@@ -312,14 +314,14 @@ impl Desired<'_> {
         new.claimed.is_some() && new.giving.is_empty() && !rules().flat_map(|rule| &rule.tags).any(yields)
     }
 
-    /// Whether a rename leads from a tag to this group's.
+    /// Whether a rename turns a tag into this group's.
     pub fn is_old_name_of(&self, old: &TagGroup, group: &TagGroup) -> bool {
         let rename = old.rename.map(|rename| &self.policy.renames[rename as usize]);
         rename.is_some_and(|rename| self.tag_case.is_same(&rename.to, &group.name))
     }
 
-    /// The first rule with a template without data that keeps a group's tag on a device, because it could yield it: what a rule of
-    /// the same or a higher priority forbids, it does not keep.
+    /// The first rule with a template without data that keeps a group's tag on a device, because it could yield the tag. It does
+    /// not keep what a rule of the same or a higher priority forbids.
     pub fn keeper(&self, group: &TagGroup, row: Row) -> Option<u32> {
         let gaps = self.gaps.iter().filter(|gap| gap.has(row) && gap.glob.matches(&group.name));
         let mut keepers = gaps.map(|gap| gap.rule).peekable();
@@ -340,25 +342,25 @@ impl Desired<'_> {
             && !(ban.is_glob && group.giving.iter().filter(own).any(|giver| self.gives(giver, row)))
     }
 
-    /// The rules behind a carried tag: those of the highest priority that give it. Ascending.
+    /// The rules of the highest priority that give a tag. Ascending.
     pub fn givers(&self, group: &TagGroup, row: Row) -> Vec<u32> {
         let givers = group.giving.iter().filter(|giver| self.gives(giver, row));
         strongest(givers.map(|giver| (giver.priority, giver.rule)))
     }
 
-    /// The rules behind a forbidden tag: those of the highest priority that forbid it. Ascending.
+    /// The rules of the highest priority that forbid a tag. Ascending.
     pub fn forbidders(&self, group: &TagGroup, row: Row) -> Vec<u32> {
         let bans = group.forbidding.iter().filter(|ban| self.forbids(group, ban, row));
         strongest(bans.map(|ban| (ban.priority, ban.rule)))
     }
 
-    /// The highest priority that forbids a group's tag on a device; the least number where nothing forbids it.
+    /// The highest priority of the rules that forbid a group's tag on a device; the smallest number if none does.
     pub fn ban_priority(&self, group: &TagGroup, row: Row) -> i64 {
         let bans = group.forbidding.iter().filter(|ban| self.forbids(group, ban, row));
         bans.map(|ban| ban.priority).max().unwrap_or(i64::MIN)
     }
 
-    /// The value that the policy gives a device, the default included.
+    /// The value that the policy gives a device, including the default.
     pub fn value_of(&self, row: Row) -> Option<DeviceValue> {
         let given =
             DeviceValue::ALL.into_iter().find(|value| self.values.given[*value as usize].contains(row));
@@ -366,7 +368,7 @@ impl Desired<'_> {
         given.or(default.map(|default| default.value))
     }
 
-    /// The tags that the policy gives a device: by rules, less what families drop, and by renames. Bytewise.
+    /// The tags that the policy gives a device: by rules, minus those that families drop, and by renames. Bytewise.
     pub fn tags_of(&self, row: Row) -> Vec<Arc<str>> {
         let mut tags = Vec::new();
         for part in &self.parts {
@@ -379,7 +381,7 @@ impl Desired<'_> {
         tags
     }
 
-    /// The rules behind a device's value: those of the highest priority that give one. Ascending.
+    /// The rules of the highest priority that give a device's value. Ascending.
     pub fn valuers(&self, row: Row) -> Vec<u32> {
         let selected =
             |(rule, _, _): &&(u32, i64, DeviceValue)| self.selections.rules[*rule as usize].contains(row);
@@ -387,7 +389,7 @@ impl Desired<'_> {
     }
 }
 
-/// The rules of the first priority, from statements in falling order of it.
+/// The rules of the highest priority. `statements` come in falling order of priority.
 fn strongest(statements: impl Iterator<Item = (i64, u32)>) -> Vec<u32> {
     let mut rules = Vec::new();
     let mut highest = None;

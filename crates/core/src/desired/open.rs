@@ -1,6 +1,6 @@
-//! What unknown data leaves open: the tags that a device may get, keep or lose, depending on undecided rules.
+//! Tags that a device may get, keep or lose because undecided rules depend on unknown data.
 //!
-//! Settles nothing; `settle` says what follows if those rules do not hold, and here is where that could be otherwise.
+//! Settles nothing. `settle` says what follows if those rules do not hold; this finds the devices where it could be otherwise.
 
 use super::settle::{Decision, PossibleTag, Settled};
 use super::{Desired, GivenRows, GivingRule, TagGroup, Window};
@@ -35,7 +35,7 @@ impl Decision {
 }
 
 impl Desired<'_> {
-    /// Whether it is unknown on some device what is said about a tag.
+    /// Whether a statement about a tag is unknown on some device.
     pub(super) fn is_open(&self, group: &TagGroup) -> bool {
         let undecided = &self.selections.undecided;
         let is_undecided = |rule: u32| !undecided.is_empty() && undecided.contains_key(&rule);
@@ -44,14 +44,14 @@ impl Desired<'_> {
             || group.forbidding.iter().any(|ban| is_undecided(ban.rule))
     }
 
-    /// Devices on which unknown data may make a template yield a tag, with the priority of its rule.
+    /// Devices on which a template may yield a tag if unknown data says so, with the priority of its rule.
     pub(super) fn may_yield(&self, group: &TagGroup) -> impl Iterator<Item = (i64, &DeviceSet)> {
         let gaps = group.may_yield.iter().map(|gap| &self.gaps[*gap as usize]);
         gaps.filter_map(|gap| Some((self.policy.rules[gap.rule as usize].priority, gap.unknown.as_ref()?)))
     }
 
-    /// Adds what the statements of one priority could decide, where those above leave the device to them. `certain`: the devices
-    /// that they surely give the tag to, and surely forbid it on.
+    /// Adds the possible effects of the statements of one priority, on devices that higher ones leave undecided. `certain`: the
+    /// devices that they certainly give the tag to, and those that they certainly forbid it on.
     pub(super) fn allow(
         &self,
         group: &TagGroup,
@@ -70,7 +70,7 @@ impl Desired<'_> {
         for ban in group.forbidding.iter().filter(|ban| ban.priority == priority) {
             let Some(undecided) = self.selections.undecided.get(&ban.rule) else { continue };
             let mut rows = window.of_set(undecided);
-            // Within one rule its tags win over its own globs.
+            // A rule's own tags win over its own globs.
             for own in group.giving.iter().filter(|giver| ban.is_glob && giver.rule == ban.rule) {
                 rows.difference_with(&self.undecided_givers(own, window));
             }
@@ -84,7 +84,7 @@ impl Desired<'_> {
         possible.neither.difference_with(certain.1);
     }
 
-    /// Devices to which a rule gives a tag if it holds there, which is unknown.
+    /// Devices that a rule would give a tag to if it selected them, which is unknown.
     fn undecided_givers(&self, giver: &GivingRule, window: &Window) -> DeviceSet {
         let Some(undecided) = self.selections.undecided.get(&giver.rule) else {
             return DeviceSet::new(window.len());
@@ -96,7 +96,8 @@ impl Desired<'_> {
         rows
     }
 
-    /// Fills in what unknown data decides about each tag of a part, families included. Called before `families` drops members.
+    /// Fills in which devices unknown data decides about, for each tag of a part, families included. Call it before `families`
+    /// drops members.
     pub(super) fn open(&self, part: &[u32], tags: &mut [Settled], decisions: &[Decision], length: usize) {
         if decisions.iter().all(|decision| decision.possible.is_none()) {
             return;
@@ -122,7 +123,8 @@ impl Desired<'_> {
         }
     }
 
-    /// Where one tag is open. `can_stay`: devices that may be given it; `must_stay`: those that are given it in any case.
+    /// The devices on which a tag is open. `can_stay`: devices that may be given it; `must_stay`: those that are given it in any
+    /// case.
     fn open_tag(
         &self,
         group: &TagGroup,
@@ -133,7 +135,7 @@ impl Desired<'_> {
     ) -> Option<DeviceSet> {
         let mut rows = can_stay.clone();
         rows.difference_with(must_stay);
-        // A tag that nobody owns stays where no rule forbids it.
+        // A tag without an owner stays unless a rule forbids it.
         if let Some(possible) = &decision.possible
             && group.claimed.is_none()
             && group.retired.is_none()
@@ -150,8 +152,8 @@ impl Desired<'_> {
         Some(rows).filter(|rows| !rows.is_empty())
     }
 
-    /// An old name stays where the new one may be given or forbidden, which is unknown; and the new one comes only where the old one
-    /// surely goes.
+    /// If it is unknown whether the new name is given or forbidden, the old one stays. The new name is only added to devices that
+    /// certainly lose the old one.
     pub(super) fn open_renames(
         &self,
         part: &[u32],
@@ -170,7 +172,7 @@ impl Desired<'_> {
                 continue;
             }
             let is_claimed = group(to).claimed.is_some();
-            // What the old names make of the new one, unless a rule forbids it.
+            // The old names' effect on the new one, unless a rule forbids it.
             let (mut surely, mut possibly) = (DeviceSet::new(window.len()), DeviceSet::new(window.len()));
             for from in old_names {
                 let mut doubtful = decisions[to].may_ban().clone();
@@ -201,7 +203,8 @@ impl Desired<'_> {
         }
     }
 
-    /// Takes out the devices on which a template without data keeps an old name: no rename may do half of its work there.
+    /// Removes the devices on which a template without data keeps an old name, because no rename may do only half of its work
+    /// there.
     fn keep(&self, group: &TagGroup, rows: &mut DeviceSet, window: &Window) {
         if !self.gaps.iter().any(|gap| gap.glob.matches(&group.name)) {
             return;
@@ -212,7 +215,8 @@ impl Desired<'_> {
     }
 }
 
-/// Where a new name is open: where it may be wanted and is not surely so. A live one stays, whatever the old names do.
+/// The devices on which a new name is open: it may be wanted but is not certainly wanted. A live one stays, whatever happens to
+/// the old names.
 fn open_new_name(tag: &mut Settled, surely: &DeviceSet, mut possibly: DeviceSet) {
     possibly.difference_with(surely);
     possibly.difference_with(&tag.any_live);

@@ -1,6 +1,6 @@
-//! Settles connected tags: who should carry each, who should not, and why, as sets of devices.
+//! Settles connected tags: which devices should carry each, which should not, and why, as sets of devices.
 //!
-//! Decides nothing about what is withheld: protections, trust and history are for the plan.
+//! Decides nothing about withholding: protections, trust and history belong to the plan.
 
 use super::{Desired, GivenRows, TagGroup, Window};
 use crate::inventory::{DeviceSet, TagId};
@@ -8,13 +8,13 @@ use crate::inventory::{DeviceSet, TagId};
 /// Connected tags, settled.
 #[derive(Clone, Debug)]
 pub struct SettledPart {
-    /// The devices that the sets of the part are about.
+    /// The devices that the part's sets number.
     pub window: Window,
-    /// One entry a group.
+    /// One entry per group.
     pub tags: Vec<Settled>,
 }
 
-/// One tag, settled. Sets use the numbers of the part's window and hold devices in scope only.
+/// A settled tag. Its sets use the window's row numbers and contain only devices in scope.
 #[derive(Clone, Debug)]
 pub struct Settled {
     /// Index into [`Desired::groups`].
@@ -25,12 +25,12 @@ pub struct Settled {
     pub any_live: DeviceSet,
     /// Devices that should carry the tag because rules give it to them.
     pub given: DeviceSet,
-    /// Devices that should carry it because they carry an old name of it, by rename.
+    /// Devices that should carry it because a rename applies to an old name of it.
     pub renamed: Vec<(u32, DeviceSet)>,
     /// Devices that carry it and should not, by reason; disjoint, in the order of [`Reason`].
     pub unwanted: Vec<(Reason, DeviceSet)>,
-    /// Devices where unknown data decides whether the tag stays, comes or goes: nothing is written there. The other sets say what
-    /// follows if the rules in question do not hold. Nothing where there are none.
+    /// Devices on which unknown data decides whether the tag stays, comes or goes: it is not written there. The other sets say
+    /// what follows if the undecided rules do not hold. `None` if there are none.
     pub open: Option<DeviceSet>,
 }
 
@@ -45,7 +45,7 @@ impl Settled {
     }
 }
 
-/// Why a device should not carry a tag. Where several would do, the first counts.
+/// Why a device should not carry a tag. If several reasons apply, the first counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// Rules forbid it ([`Desired::forbidders`]).
@@ -56,21 +56,21 @@ pub enum Reason {
     Renamed(u32),
     /// This entry of `retire` covers it.
     Retired(u32),
-    /// It is claimed and nobody assigns it.
+    /// It is claimed and no rule assigns it.
     Unselected,
 }
 
-/// Who wins on each device.
+/// The winning statement on each device.
 pub(super) struct Decision {
     pub(super) carried: DeviceSet,
     pub(super) banned: DeviceSet,
-    /// Devices where the same highest priority gives and forbids, by priority.
+    /// Devices on which the same highest priority gives and forbids the tag, by priority.
     pub(super) conflicts: Vec<(i64, DeviceSet)>,
-    /// What could be, where rules have a say of which that is unknown.
+    /// The possible results, if a rule's statement is unknown.
     pub(super) possible: Option<PossibleTag>,
 }
 
-/// How a tag could be decided, over all that unknown data could be. Devices in several sets are open.
+/// The possible decisions about a tag over all values of the unknown data. Devices in several sets are open.
 pub(super) struct PossibleTag {
     pub(super) carried: DeviceSet,
     pub(super) banned: DeviceSet,
@@ -125,7 +125,7 @@ impl Desired<'_> {
         &self.groups[group as usize]
     }
 
-    /// The devices that matter to a part: those that carry one of its tags, are given one or may be.
+    /// The devices that matter to a part: those that carry one of its tags, are given one, or may be.
     pub(super) fn window(&self, part: &[u32]) -> Window {
         let fleet = self.snapshot.len();
         let mut rows = Vec::new();
@@ -152,7 +152,7 @@ impl Desired<'_> {
         Window::new(fleet, rows)
     }
 
-    /// Priority by priority, from the highest: what is decided stays decided.
+    /// Works down from the highest priority: a decision of a higher one stands.
     pub(super) fn decide(&self, group: &TagGroup, window: &Window) -> Decision {
         let none = || DeviceSet::new(window.len());
         let (mut carried, mut banned, mut decided) = (none(), none(), none());
@@ -171,7 +171,7 @@ impl Desired<'_> {
             let mut forbids = none();
             for ban in group.forbidding.iter().filter(|ban| ban.priority == priority) {
                 let mut rows = window.of_set(&self.selections.rules[ban.rule as usize]);
-                // Within one rule its tags win over its own globs.
+                // A rule's own tags win over its own globs.
                 for own in group.giving.iter().filter(|giver| ban.is_glob && giver.rule == ban.rule) {
                     rows.difference_with(&self.giver_set(own, window));
                 }
@@ -193,7 +193,7 @@ impl Desired<'_> {
             forbids.difference_with(&both);
             carried.union_with(&gives);
             banned.union_with(&forbids);
-            // Where an unknown statement may come first, it is not known that rules contradict each other.
+            // If an unknown statement may win, it is not known whether rules contradict each other.
             both.intersect_with(&certain);
             if !both.is_empty() {
                 conflicts.push((priority, both));
@@ -202,7 +202,7 @@ impl Desired<'_> {
         Decision { carried, banned, conflicts, possible }
     }
 
-    /// The devices to which a rule surely gives a tag.
+    /// The devices that a rule certainly gives a tag to.
     fn giver_set(&self, giver: &super::GivingRule, window: &Window) -> DeviceSet {
         match &giver.rows {
             GivenRows::Rule => window.of_set(&self.selections.rules[giver.rule as usize]),
@@ -216,7 +216,7 @@ impl Desired<'_> {
         }
     }
 
-    /// Of the members given to a device the first listed stays. Returns what each tag lost.
+    /// Of the family members that a device is given, the one listed first stays. Returns the devices that each tag lost.
     fn families(&self, part: &[u32], tags: &mut [Settled], length: usize) -> Vec<DeviceSet> {
         let mut dropped = vec![DeviceSet::new(length); part.len()];
         let mut members: Vec<(u32, u32, usize)> = part
@@ -240,8 +240,8 @@ impl Desired<'_> {
         dropped
     }
 
-    /// Who loses an old name to a rename, and who keeps it because the rename does not apply; new names are wanted where
-    /// nobody claims them.
+    /// The devices that lose an old name to a rename, and those that keep it because the rename does not apply. New names are
+    /// wanted if no part of the policies claims them.
     fn renames(
         &self,
         part: &[u32],
@@ -255,7 +255,7 @@ impl Desired<'_> {
         let mut renamed: Vec<(u32, usize)> = renamed
             .filter_map(|(from, group)| self.group(*group).rename.map(|rename| (rename, from)))
             .collect();
-        // Where two old names have one new name, the rename that is stated first is the cause.
+        // If two old names have the same new name, the rename that is written first is the cause.
         renamed.sort_unstable();
         for (rename, from) in renamed {
             let name = &self.policy.renames[rename as usize].to;
@@ -297,7 +297,7 @@ impl Desired<'_> {
         let group = self.group(tag.group);
         let mut rest = tag.any_live.clone();
         rest.difference_with(&tag.wanted());
-        // Only protected devices are left in conflict; nothing is said about the tag on them.
+        // Only protected devices can still be in conflict, and nothing is decided about the tag on those.
         for (_, conflict) in &decision.conflicts {
             rest.difference_with(conflict);
         }

@@ -1,6 +1,6 @@
-//! Renders the templates of rules: one tag a device, or the reason why there is none.
+//! Renders the templates of rules: one tag per device, or the reason why there is none.
 //!
-//! Does not decide what a missing value protects; that is for the plan.
+//! Does not decide which tags a missing value protects; that is for the plan.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -18,13 +18,13 @@ use crate::text;
 use crate::time::Timestamp;
 
 pub(super) struct Rendered {
-    /// For each template that yields tags: the rule, and for each tag the devices, ascending.
+    /// For each template that yields tags: the rule, and the devices of each tag, ascending.
     pub(super) yields: TagsByRule,
     pub(super) gaps: Vec<Gap>,
     pub(super) unresolved: Vec<Unresolved>,
 }
 
-/// How many values are shown.
+/// The most unusable values that a sample shows.
 const SAMPLE: usize = 3;
 
 /// The text of a field, or why there is none.
@@ -40,18 +40,18 @@ enum TemplateResult {
 /// Why a template yields no tag.
 #[derive(Debug)]
 pub(crate) struct TemplateFailure {
-    /// By name; of an unusable result all of the template's, parted by commas.
+    /// By name; if the result is unusable, all placeholders of the template, separated by commas.
     pub(crate) placeholder: String,
     pub(crate) reason: GapReason,
-    /// The value that was no use, if there was one.
+    /// The unusable value, if there was one.
     pub(crate) value: Option<String>,
-    /// What the placeholder reads; nothing where the whole result is of no use.
+    /// The field of the placeholder; `None` if the whole result is unusable.
     pub(crate) field: Option<Field>,
-    /// The map that does not hold the value: an index into [`Policy::maps`].
+    /// The map without an entry for the value: an index into [`Policy::maps`].
     pub(crate) map: Option<usize>,
 }
 
-/// Renders every template of every live rule, on every device that the rule selects. Each distinct combination of values is
+/// Renders every template of every rule in force, on every device that the rule selects. Each distinct combination of values is
 /// rendered once.
 pub(super) fn render(
     policy: &Policy,
@@ -64,7 +64,7 @@ pub(super) fn render(
     for (index, rule) in policy.rules.iter().enumerate().filter(|(_, rule)| rule.is_live(now)) {
         for expression in &rule.tags {
             let TagExpressionKind::Template(template) = &expression.kind else { continue };
-            // An undecided rule may give its tag, so it is listed; such devices are not counted as unresolved here.
+            // An undecided rule may give its tag, so it is listed; its devices do not count as unresolved.
             let mut selected = Cow::Borrowed(&selections.rules[index]);
             let mut uncounted = Cow::Borrowed(protected);
             if let Some(undecided) = selections.undecided.get(&(index as u32)) {
@@ -82,7 +82,7 @@ pub(super) fn render(
     rendered
 }
 
-/// Hands back the counted devices without a tag, and why.
+/// Returns the counted devices without a tag, and why they have none.
 fn render_template(
     (rule, template): (u32, &Template),
     selected: &DeviceSet,
@@ -137,7 +137,7 @@ fn render_template(
     without
 }
 
-/// The tag that a template yields on one device; or why it yields none.
+/// The tag that a template yields on a device, or why it yields none.
 pub(crate) fn tag_on(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -150,7 +150,7 @@ pub(crate) fn tag_on(
     tag_of(template, &values, policy)
 }
 
-/// The tag of a template for the values of its placeholders; or why there is none.
+/// The tag of a template for the values of its placeholders, or why there is none.
 fn tag_of(template: &Template, values: &[Value], policy: &Policy) -> Result<String, TemplateFailure> {
     let tag = fill(template, values, &policy.maps)?;
     if tag::check(&tag).is_ok() && (!tag::is_reserved(&tag) || policy.guard.allows_reserved()) {
@@ -217,7 +217,7 @@ fn placeholders(template: &Template) -> impl Iterator<Item = Placeholder<'_>> {
     })
 }
 
-/// The text of a template for the values of its placeholders, composed; where one is missing or empties, why.
+/// The text of a template for the values of its placeholders, composed (NFC). An error if a value is missing or becomes empty.
 fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<String, TemplateFailure> {
     let mut values = placeholders(template).zip(values);
     let mut filled = String::new();
@@ -233,7 +233,7 @@ fn fill(template: &Template, values: &[Value], maps: &[ValueMap]) -> Result<Stri
     Ok(text::compose(&filled).into_owned())
 }
 
-/// A value through its filters; where nothing is left, why.
+/// A value after its filters, or why nothing is left of it.
 fn filtered(
     placeholder: &Placeholder<'_>,
     value: &Value,
@@ -249,7 +249,7 @@ fn filtered(
     let mut value = value.clone().map_err(|absent| lack(reason(absent), None));
     for filter in placeholder.filters {
         value = match (filter, value) {
-            // An unknown value may be any: no default can stand in for it.
+            // An unknown value may be any value, so no default replaces it.
             (Filter::Default(text), Err(gap)) if !gap.reason.is_unknown() => Ok(text.to_string()),
             (Filter::Default(_), some) | (_, some @ Err(_)) => some,
             (Filter::Lower, Ok(text)) => Ok(text.to_lowercase()),
@@ -267,7 +267,7 @@ fn filtered(
     value
 }
 
-/// Why a template yields no tag where a field has no text.
+/// The reason for a field without text.
 pub(super) fn reason(absent: Absent) -> GapReason {
     match absent {
         Absent::Missing => GapReason::Missing,

@@ -1,4 +1,4 @@
-//! What templates yield, from the text of a policy to tags on devices.
+//! Templates, from the text of a policy to tags on devices.
 //!
 //! Tests only.
 
@@ -10,7 +10,7 @@ use crate::inventory::fleet;
 use crate::policy::resolve;
 use crate::selection::{HuntingResults, select_stated};
 
-/// What `look` says about the outcome of a policy with the table `cmdb.csv`.
+/// Evaluates a policy with the table `cmdb.csv` and passes the outcome to `look`.
 fn with<T>(policy: &str, cmdb: &str, devices: &[Value], look: impl Fn(&Desired<'_>) -> T) -> T {
     let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
     let text = format!("version: 1\n{policy}");

@@ -1,6 +1,6 @@
-//! Which device value each device should have.
+//! The value that each device should have.
 //!
-//! Compares nothing with the live value; that is for the plan.
+//! Does not compare it with the live value; that is for the plan.
 
 use super::Values;
 use crate::device::DeviceValue;
@@ -9,13 +9,13 @@ use crate::policy::Policy;
 use crate::selection::Selections;
 use crate::time::Timestamp;
 
-/// Devices to which rules of one priority, the highest there, give different values.
+/// Devices that rules of the same highest priority give different values.
 pub(super) struct ValueConflict {
     pub(super) priority: i64,
     pub(super) rows: DeviceSet,
 }
 
-/// Values by priority: the highest wins, different ones at the same highest priority are a conflict.
+/// Values by priority: the highest wins. Different values at the same highest priority are a conflict.
 pub(super) fn values(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -58,7 +58,7 @@ pub(super) fn values(
             set.difference_with(&twice);
             given.union_with(set);
         }
-        // Where an unknown statement may come first, it is not known that rules contradict each other.
+        // If an unknown statement may win, it is not known whether rules contradict each other.
         twice.difference_with(&above);
         if !twice.is_empty() {
             conflicts.push(ValueConflict { priority: level[0].1, rows: twice });
@@ -85,7 +85,7 @@ impl PossibleValues {
         PossibleValues { values: [none(), none(), none()], any: none() }
     }
 
-    /// `decided`: devices to which a rule of higher priority surely gives a value.
+    /// `decided`: devices that a rule of higher priority certainly gives a value.
     fn add(&mut self, value: DeviceValue, undecided: &DeviceSet, decided: &DeviceSet) {
         let mut rows = undecided.clone();
         rows.difference_with(decided);
@@ -93,7 +93,7 @@ impl PossibleValues {
         self.values[value as usize].union_with(&rows);
     }
 
-    /// The devices that may get another value than the one that they surely get, if any, by that other value.
+    /// The devices that may get another value than the one that they certainly get, if any, by that other value.
     fn open(self, given: &[DeviceSet; 3]) -> [DeviceSet; 3] {
         let mut open = self.values;
         for (set, given) in open.iter_mut().zip(given) {

@@ -1,10 +1,10 @@
 //! The devices that matter to a few tags, renumbered: a tag on ten of a million devices is settled in ten bits.
 //!
-//! Knows rows, not what they hold.
+//! Knows rows and nothing about the devices.
 
 use crate::inventory::{DeviceSet, Row};
 
-/// The part of a fleet that matters: all of it, or listed rows under new numbers. Sets inside a window use its numbers.
+/// The part of a fleet that matters: all of it, or listed rows under new numbers. Sets in a window use its numbers.
 #[derive(Clone, Debug)]
 pub struct Window {
     length: usize,
@@ -12,7 +12,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window of these rows in a fleet of this size; the whole fleet where they are many.
+    /// The window of these rows in a fleet of this size; the whole fleet if there are many rows.
     pub(super) fn new(fleet: usize, mut rows: Vec<Row>) -> Window {
         rows.sort_unstable();
         rows.dedup();
@@ -37,12 +37,12 @@ impl Window {
         self.length == 0
     }
 
-    /// The fleet's number of a device in this window.
+    /// The fleet's row number of a device in this window.
     pub fn row(&self, local: Row) -> Row {
         self.listed.as_ref().map_or(local, |listed| listed[local.index()])
     }
 
-    /// The window's number of a device of the fleet, if it is in the window.
+    /// The window's row number of a device of the fleet, if it is in the window.
     pub fn find(&self, row: Row) -> Option<Row> {
         match &self.listed {
             None => (row.index() < self.length).then_some(row),
@@ -50,7 +50,7 @@ impl Window {
         }
     }
 
-    /// A set of the fleet, seen through the window.
+    /// Converts a set of the fleet to the window's numbers.
     pub(super) fn of_set(&self, set: &DeviceSet) -> DeviceSet {
         match &self.listed {
             None => set.clone(),
@@ -61,7 +61,7 @@ impl Window {
         }
     }
 
-    /// Ascending rows of the fleet, seen through the window.
+    /// Converts ascending rows of the fleet to a set of the window.
     pub(super) fn of_rows(&self, rows: &[Row]) -> DeviceSet {
         match &self.listed {
             None => DeviceSet::of(self.length, rows.iter().copied()),

@@ -1,6 +1,6 @@
-//! What owns a tag: a claim, a family or a rename.
+//! The owner of a tag: a claim, a family or a rename.
 //!
-//! Does not say what follows: that is the verdict's.
+//! The verdict says what follows from it.
 
 use serde::Serialize;
 
@@ -8,15 +8,15 @@ use crate::desired::Claimed;
 use crate::diagnostic::{Place, Sources};
 use crate::policy::Policy;
 
-/// What owns a tag: an entry of `claims` as written, or the family or rename by its name.
+/// The owner of a tag: an entry of `claims` as written, or the name of a family or rename.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimedBy {
-    /// Which of the three.
+    /// The kind of owner.
     pub kind: ClaimKind,
     /// The entry, the family's name, or the new name.
     pub name: String,
-    /// Where it stands.
+    /// Its place in the policy files.
     pub place: Place,
 }
 
@@ -26,9 +26,9 @@ pub struct ClaimedBy {
 pub enum ClaimKind {
     /// An entry of `claims`.
     Claim,
-    /// A family that it is a member of.
+    /// A family with the tag as a member.
     Family,
-    /// A rename of it.
+    /// A rename of the tag.
     Rename,
 }
 

@@ -1,4 +1,4 @@
-//! Which device group a device is in, why, and what a tag would change about it.
+//! The device group of a device, why it is in it, and which tags would move it.
 
 use serde::Serialize;
 
@@ -13,15 +13,15 @@ use crate::policy::{DeviceGroups, GroupIndex, Property};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupExplained {
-    /// As the service reports it; absent where it reports none.
+    /// As the service reports it; absent if it reports none.
     pub reported: Option<String>,
-    /// As the file predicts it from the live tags.
+    /// The file's prediction from the live tags.
     pub predicted: String,
-    /// After the plan.
+    /// The prediction after the plan.
     pub after: String,
-    /// The conditions of the groups that the device is or will be in, evaluated with the live tags.
+    /// The conditions of the device's groups before and after the plan, evaluated with the live tags.
     pub conditions: Vec<GroupConditions>,
-    /// Tags that alone would move the device, gained or lost.
+    /// Tags that alone would move the device, if it gained or lost them.
     pub tags: Vec<TagEffect>,
 }
 
@@ -29,7 +29,7 @@ pub struct GroupExplained {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupConditions {
-    /// The group whose conditions these are.
+    /// The group of the conditions.
     pub group: String,
     /// Each condition, and whether the device meets it.
     pub conditions: Vec<(String, bool)>,
@@ -38,13 +38,13 @@ pub struct GroupConditions {
     pub unpredictable: Option<String>,
 }
 
-/// What a tag does to the group.
+/// The effect of one tag on the device's group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TagEffect {
     /// The tag that the device would gain or lose.
     pub tag: String,
-    /// Whether the device carries it: the group is the one without it, else the one with it.
+    /// Whether the device carries it: then `to` is the group without it, else the one with it.
     pub is_live: bool,
     /// The group that the device would be in.
     pub to: String,
@@ -62,7 +62,7 @@ pub fn tags_after<'a>(snapshot: &'a Snapshot, plan: &'a Plan, row: Row) -> Vec<&
     tags
 }
 
-/// The group of a device, where the policy has a file of groups. Of the tags, one that was asked about, or all that matter.
+/// The group of a device, if the policy has a file of groups. `tags`: the one of the question, or all that matter.
 pub(super) fn explained(
     desired: &Desired<'_>,
     plan: &Plan,
@@ -108,7 +108,7 @@ pub(super) fn explained(
     })
 }
 
-/// The tags of the device, and those that conditions name whole.
+/// The device's tags, and those that conditions name literally.
 fn named(groups: &DeviceGroups, live: &[&str]) -> Vec<String> {
     let conditions = groups.groups.iter().flat_map(|group| &group.conditions);
     let on_tags = conditions.filter(|condition| condition.property == Property::Tag);

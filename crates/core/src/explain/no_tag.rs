@@ -1,4 +1,4 @@
-//! Templates that yield no tag on a device: why, and in which line of which file.
+//! Templates that yield no tag on a device: why, and which line of which file is the cause.
 
 use serde::Serialize;
 
@@ -14,18 +14,18 @@ use crate::policy::{TagExpressionKind, Template};
 pub struct NoTag {
     /// As written.
     pub template: String,
-    /// The placeholder without a value; of an unusable result all of the template's, parted by commas.
+    /// The placeholder without a value; if the result is unusable, all placeholders of the template, separated by commas.
     pub placeholder: String,
     /// One of the words of [`GapReason`].
     #[serde(serialize_with = "as_word")]
     pub reason: GapReason,
-    /// The value that was of no use; where no row is about the device, the key that none has.
+    /// The unusable value; if no row is about the device, the key that none has.
     pub value: Option<String>,
-    /// The file of the lookup that the placeholder reads, or the name of the map that does not hold the value.
+    /// The file of the lookup that the placeholder reads, or the name of the map without an entry for the value.
     pub source: Option<String>,
     /// The line of the device's row in that file.
     pub line: Option<u64>,
-    /// Where the policy declares the lookup or the map.
+    /// The place of the lookup or the map in the policy.
     pub declared: Option<Place>,
 }
 
@@ -34,7 +34,7 @@ fn as_word<S: serde::Serializer>(reason: &GapReason, serializer: S) -> Result<S:
 }
 
 impl Explainer<'_> {
-    /// The templates of a rule that yield no tag here; none where the rule surely does not apply.
+    /// The templates of a rule that yield no tag here; none if the rule certainly does not apply.
     pub(super) fn no_tags(&self, rule: u32) -> Vec<NoTag> {
         let desired = self.desired;
         let applies = desired.selections.rules[rule as usize].contains(self.row);

@@ -1,4 +1,4 @@
-//! Why a tag or a value stays as it is although no rule wants it.
+//! Why a device keeps a tag or a value although no rule wants it.
 
 use serde::Serialize;
 
@@ -6,17 +6,17 @@ use super::Explainer;
 use crate::diagnostic::Place;
 use crate::plan::{Withheld, WithheldReason};
 
-/// Why a tag or a value is kept, and where the policy says so.
+/// Why a tag or a value is kept, and the place in the policy that says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeptBy {
-    /// What keeps the tag on the device.
+    /// The reason.
     pub reason: KeptReason,
     /// The protection or the rule.
     pub name: Option<String>,
-    /// Where the policy says so; `None` when the reason is not in the policy.
+    /// The place in the policy that says so; `None` if the reason is not in the policy.
     pub place: Option<Place>,
-    /// In other words: the reason of a protection, why the inventory is untrusted.
+    /// Further words: the reason of a protection, or why the inventory is untrusted.
     pub notes: Vec<String>,
 }
 
@@ -24,7 +24,7 @@ pub struct KeptBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeptReason {
-    /// Nothing in the policies owns the tag.
+    /// No part of the policies owns the tag.
     Unclaimed,
     /// A rule that gives or forbids the tag cannot be decided on the device.
     Undecided,
@@ -34,7 +34,7 @@ pub enum KeptReason {
 }
 
 impl KeptBy {
-    /// For a tag that nothing owns.
+    /// For a tag without an owner.
     pub(super) fn unclaimed() -> KeptBy {
         KeptBy { reason: KeptReason::Unclaimed, name: None, place: None, notes: Vec::new() }
     }
@@ -47,7 +47,7 @@ pub(super) fn because(group: &Withheld) -> String {
 }
 
 impl Explainer<'_> {
-    /// What keeps a change of this device in a group of withheld ones.
+    /// Why the change of this device is in a group of withheld changes.
     pub(super) fn withheld(&self, group: &Withheld) -> KeptBy {
         let policy = self.desired.policy;
         let is_named = |name: &str| group.name.as_deref() == Some(name);

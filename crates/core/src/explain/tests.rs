@@ -1,4 +1,4 @@
-//! What is said about the cases that people ask about: why not, why still there, and who has the last word.
+//! Explanations of the cases that people ask about: why not, why still there, and which rule wins.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ rules:
   - { name: over, select: { everything: true }, tags: [Tier0], until: 2026-01-31, priority: 99 }
 ";
 
-/// The explanation of one device; its name and domain are filled in.
+/// Explains one device; fills in its name and domain.
 fn explained(device: Value, tag: Option<&str>) -> Explanation {
     let now = Timestamp::parse("2026-11-22").unwrap();
     let mut sources = Sources::from_text("p.yaml", POLICY);
@@ -111,7 +111,7 @@ fn a_rename_adds_the_new_name_and_takes_the_old_one() {
     assert_eq!(old.renamed_to.as_deref(), Some("New"));
     assert_eq!(old.claim.as_ref().unwrap().kind, ClaimKind::Rename);
     assert_eq!(old.removals, 1, "also where the cap counts none");
-    // Where the new name is claimed and no rule gives it, it is not added.
+    // If the new name is claimed and no rule gives it, it is not added.
     assert_eq!(verdict(device("web1", "macOS", &["Stale"]), "Tier0").0, Verdict::Absent);
     assert_eq!(verdict(device("web1", "macOS", &["Stale"]), "Stale").0, Verdict::Removed);
 }
@@ -178,7 +178,7 @@ fn values_name_the_rule_or_the_default() {
     let high = json!({ "computerDnsName": "web1.corp.example.com", "deviceValue": "High" });
     let value = explained(high, None).value.unwrap();
     assert_eq!((value.wanted.as_deref(), value.because.as_deref()), (Some("Normal"), Some("default")));
-    // A device whose value is not reported: a default is withheld.
+    // The default is withheld from a device whose value is not reported.
     let unknown = json!({ "computerDnsName": "web1.corp.example.com" });
     let value = explained(unknown, None).value.unwrap();
     assert_eq!(value.verdict, Verdict::Withheld, "{value:?}");

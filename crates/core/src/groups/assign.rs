@@ -1,7 +1,7 @@
-//! Which group each device is in: the first by rank whose conditions all hold.
+//! Finds each device's group: the first by rank whose conditions all hold.
 //!
-//! Groups are the bits of a mask. A platform with a domain is asked once, and a tag once; a name only where a group that looks at
-//! it could still come first. After a plan only the devices whose tags it changes are asked again.
+//! Groups are bits of a mask. Each combination of platform and domain is evaluated once, and so is each tag; a name only if a
+//! group with a condition on names could still come first. After a plan, only devices whose tags change are evaluated again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::device::Field;
 use crate::inventory::{DeviceSet, Row, Snapshot, TagId};
 use crate::policy::{DeviceGroups, GroupIndex, Property, TagConditions};
 
-/// Rows that one core takes at a time.
+/// Rows of one parallel task.
 const CHUNK: usize = 1 << 14;
 
-/// Platforms with domains that are kept at a time: hostile names have a domain each.
+/// The most combinations of platform and domain that are kept: hostile names could each have their own domain.
 const MOST_PLACES: usize = 1 << 12;
 
-/// Devices by group, of groups that have any.
+/// Number of devices by group, without empty groups.
 pub type GroupSizes = BTreeMap<GroupIndex, u64>;
 
 /// The group of every device.
@@ -37,7 +37,7 @@ impl Assignment {
         self.groups[row.index()]
     }
 
-    /// Devices in each group, those of `among` only.
+    /// Number of devices in each group, counting only those of `among`.
     pub fn counts(&self, among: &DeviceSet) -> GroupSizes {
         let mut ranks: Vec<u64> = Vec::new();
         let (mut ungrouped, mut merged) = (0, 0);
@@ -60,11 +60,11 @@ impl Assignment {
     }
 }
 
-/// What happens to the tags of a device, as numbers in a list of tags.
+/// The tags that a device gains and loses, as indices into a list of tags.
 pub trait TagEdits {
-    /// Tags that it gains.
+    /// Tags that the device gains.
     fn added(&self) -> impl Iterator<Item = u32>;
-    /// Tags that it loses, in their exact spelling.
+    /// Tags that the device loses, in their exact spelling.
     fn removed(&self) -> impl Iterator<Item = u32>;
 }
 
@@ -72,21 +72,21 @@ pub trait TagEdits {
 #[derive(Debug)]
 pub struct Membership<'a> {
     snapshot: &'a Snapshot,
-    /// Groups that have a condition at all: one without matches nothing.
+    /// Groups with at least one condition. A group without any matches no device.
     stated: FixedBitSet,
     names: TextConditions,
     domains: TextConditions,
     platforms: TextConditions,
     tags: TagConditions,
-    /// Groups that have no condition on tags.
+    /// Groups without a condition on tags.
     untagged: FixedBitSet,
-    /// By tag of the inventory: the ranks whose conditions it meets.
+    /// By tag of the inventory: the ranks whose conditions the tag meets.
     carried: Vec<Vec<u32>>,
     merged: DeviceSet,
 }
 
 impl<'a> Membership<'a> {
-    /// Compiles the conditions, and asks each tag of the inventory.
+    /// Compiles the conditions, and evaluates them for each tag of the inventory.
     pub fn new(groups: &DeviceGroups, snapshot: &'a Snapshot) -> Membership<'a> {
         let mut stated = FixedBitSet::with_capacity(groups.groups.len());
         for (rank, group) in groups.groups.iter().enumerate() {
@@ -108,7 +108,7 @@ impl<'a> Membership<'a> {
         }
     }
 
-    /// The group of every device, with the tags as read.
+    /// The group of every device, by the tags as read.
     pub fn assign(&self) -> Assignment {
         let group = |judge: &mut GroupJudge<'_, 'a>, row: u32| {
             let row = Row(row);
@@ -122,7 +122,7 @@ impl<'a> Membership<'a> {
         Assignment { groups: rows.map_init(|| GroupJudge::new(self), group).collect() }
     }
 
-    /// The same after edits of tags, whose numbers are those of `tags`; each device comes once.
+    /// The group of every device after edits. Edits refer to `tags` by index, and name each device at most once.
     pub fn assign_after<E: TagEdits + Sync>(
         &self,
         before: &Assignment,
@@ -159,23 +159,23 @@ impl<'a> Membership<'a> {
         after
     }
 
-    /// Whether some condition looks at this tag: no other tag can move a device.
+    /// Whether some condition depends on this tag. Other tags move no device.
     pub fn is_watched(&self, tag: &str) -> bool {
         self.tags.look_at(tag)
     }
 }
 
-/// No rank.
+/// No group.
 const NONE: u32 = u32::MAX;
 
-/// What the platform and the domain of a device decide.
+/// The part of a device's group that its platform and domain decide.
 #[derive(Debug)]
 struct PlatformAndDomain {
-    /// Groups whose conditions on both hold.
+    /// Groups whose conditions on platform and domain hold.
     met: FixedBitSet,
-    /// The first of them that looks at neither names nor tags.
+    /// The first of them without conditions on names and tags.
     first: u32,
-    /// The first of them that looks at names.
+    /// The first of them with a condition on names.
     first_named: u32,
 }
 
@@ -195,11 +195,11 @@ impl PlatformAndDomain {
     }
 }
 
-/// Judges devices one by one, and keeps what their platforms and domains decide.
+/// Evaluates devices one by one, and keeps the results for each platform and domain.
 struct GroupJudge<'m, 'a> {
     of: &'m Membership<'a>,
     places: HashMap<(u32, &'a str), PlatformAndDomain>,
-    /// The ranks whose conditions on tags the device at hand meets.
+    /// The ranks whose tag conditions the current device meets.
     ranks: Vec<u32>,
 }
 
@@ -208,9 +208,9 @@ impl<'m, 'a> GroupJudge<'m, 'a> {
         GroupJudge { of, places: HashMap::new(), ranks: Vec::new() }
     }
 
-    /// The group of a device that was in `was`, lost tags that meet the conditions of `lost`, and gained some that meet those of
-    /// `gained`. While its own group holds it, only a gained tag can put it into a group of a higher rank. None where it lost a tag that
-    /// its own group asks for, or a group looks at its name, too: then everything is asked again.
+    /// The group of a device that was in `was`, lost tags that meet the conditions of `lost`, and gained tags that meet those of
+    /// `gained`. While its old group still matches, only a gained tag can move it to a higher rank. `None` if the old group
+    /// depends on a lost tag, or if a group depends on the name as well: then everything must be evaluated again.
     fn regroup(
         &mut self,
         row: Row,
@@ -252,7 +252,7 @@ impl<'m, 'a> GroupJudge<'m, 'a> {
                 best = *rank;
             }
         }
-        // Names are asked last: each device has its own.
+        // Names are evaluated last, because each device has its own.
         if place.first_named < best
             && let Some(name) = of.snapshot.plain(Field::ComputerDnsName, row)
         {
@@ -269,7 +269,7 @@ impl<'m, 'a> GroupJudge<'m, 'a> {
     }
 }
 
-/// What the platform and the domain of a device decide, asked once for all devices that have both in common.
+/// The part that platform and domain decide, computed once for all devices that share both.
 fn place<'p, 'a>(
     of: &Membership<'a>,
     places: &'p mut HashMap<(u32, &'a str), PlatformAndDomain>,

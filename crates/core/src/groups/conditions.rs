@@ -1,13 +1,13 @@
-//! The conditions of all groups on one text field, compiled so that a text is asked once and not once a group.
+//! The conditions of all groups on one text field, compiled so that each text is tested once and not once per group.
 //!
-//! Knows texts and ranks; which device has which text is for `assign`. Conditions on tags are the policy's.
+//! Knows texts and ranks; `assign` knows the devices. The policy compiles conditions on tags.
 
 use fixedbitset::FixedBitSet;
 
 use crate::policy::{DeviceGroups, Property};
 use crate::selection::TextMatcher;
 
-/// The groups by rank that have no condition on a property.
+/// The groups without a condition on a property.
 pub(super) fn free(groups: &DeviceGroups, property: Property) -> FixedBitSet {
     let mut free = FixedBitSet::with_capacity(groups.groups.len());
     for (rank, group) in groups.groups.iter().enumerate() {
@@ -19,7 +19,7 @@ pub(super) fn free(groups: &DeviceGroups, property: Property) -> FixedBitSet {
 /// The conditions on a text field.
 #[derive(Debug)]
 pub(super) struct TextConditions {
-    /// Groups without a condition on it.
+    /// Groups without a condition on the field.
     pub(super) free: FixedBitSet,
     matcher: TextMatcher<'static>,
 }
@@ -30,17 +30,17 @@ impl TextConditions {
         TextConditions { free: free(groups, property), matcher }
     }
 
-    /// Whether some group looks at the field.
+    /// Whether some group has a condition on the field.
     pub(super) fn is_asked(&self) -> bool {
         !self.free.is_full()
     }
 
-    /// Visits the ranks whose conditions a text meets, some perhaps more than once.
+    /// Visits the ranks whose conditions a text meets, perhaps repeatedly.
     pub(super) fn find(&self, text: &str, visit: impl FnMut(u32)) {
         self.matcher.find(text, visit);
     }
 
-    /// The groups whose conditions a device with this text meets, those without one included.
+    /// The groups whose conditions a device with this text meets, including those without a condition on the field.
     pub(super) fn met(&self, text: Option<&str>) -> FixedBitSet {
         let mut met = self.free.clone();
         if let Some(text) = text {

@@ -1,6 +1,6 @@
-//! Which device group each device is in, as read and after a plan.
+//! The device group of each device, as read and after a plan.
 //!
-//! Knows the groups' rules and the inventory; what a plan does to them, and whether it may, is for `plan`.
+//! Knows the groups' rules and the inventory. `plan` knows what a plan does to them, and whether it may.
 
 mod one_device;
 mod conditions;

@@ -1,6 +1,6 @@
-//! One device against the groups, condition by condition: for explanations, which say why and what a tag would change.
+//! One device against the groups, condition by condition, for explanations of the reasons and of a tag's effect.
 //!
-//! Must say what [`super::Membership`] says, which takes all devices at once.
+//! Must agree with [`super::Membership`], which evaluates all devices at once.
 
 use crate::device::Field;
 use crate::inventory::{Row, Snapshot};
@@ -16,7 +16,7 @@ pub struct ConditionOnDevice {
     pub holds: bool,
 }
 
-/// The group of a device if it carried these tags.
+/// The group that a device would be in with these tags.
 pub fn group_of(groups: &DeviceGroups, snapshot: &Snapshot, row: Row, tags: &[&str]) -> GroupIndex {
     if snapshot.text(Field::MergedIntoMachineId, row).is_some() {
         return GroupIndex::Merged;
@@ -24,7 +24,7 @@ pub fn group_of(groups: &DeviceGroups, snapshot: &Snapshot, row: Row, tags: &[&s
     let matches = |group: &DeviceGroup| {
         !group.conditions.is_empty()
             && group.conditions.iter().all(|condition| {
-                // Conditions on one property are alternatives.
+                // Conditions on the same property are alternatives.
                 let of_property =
                     group.conditions.iter().filter(|other| other.property == condition.property);
                 of_property.into_iter().any(|other| holds(groups, other, snapshot, row, tags))
@@ -35,7 +35,7 @@ pub fn group_of(groups: &DeviceGroups, snapshot: &Snapshot, row: Row, tags: &[&s
     rank.map_or(GroupIndex::Ungrouped, GroupIndex::Group)
 }
 
-/// The conditions of a group, on a device that carries these tags.
+/// The conditions of a group, evaluated on a device with these tags.
 pub fn conditions_on(
     groups: &DeviceGroups,
     group: &DeviceGroup,

@@ -1,4 +1,4 @@
-//! The group that the service reports for each device, as a group of the file: each distinct name is looked up once.
+//! The group that the service reports for each device, matched to the file's groups. Each distinct name is looked up once.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::text;
 pub struct ReportedGroups<'a> {
     snapshot: &'a Snapshot,
     groups: &'a DeviceGroups,
-    /// By code of the field; `None` for a name that the file does not have.
+    /// By code of the field; `None` for a name that the file lacks.
     by_code: Vec<Option<GroupIndex>>,
 }
 
@@ -25,7 +25,7 @@ impl<'a> ReportedGroups<'a> {
         for (group, rank) in groups.groups.iter().zip(0u16..) {
             ranks.entry(text::fold(&group.name)).or_insert(GroupIndex::Group(rank));
         }
-        // What is no group of its own may still be a name of the ungrouped devices: `find` knows these.
+        // A name that is not a group's may still mean the ungrouped devices: `find` knows those names.
         let find = |name: &str| ranks.get(&text::fold(name)).copied().or_else(|| groups.find_ungrouped(name));
         let bound = snapshot.code_bound(Field::RbacGroupName).unwrap_or_default();
         let mut by_code = vec![None; bound];
@@ -43,7 +43,7 @@ impl<'a> ReportedGroups<'a> {
         ReportedGroups { snapshot, groups, by_code }
     }
 
-    /// The group of a device; `None` where the file does not have the name.
+    /// The group of a device; `None` if the file lacks its name.
     pub fn of(&self, row: Row) -> Option<GroupIndex> {
         match self.by_code.get(self.snapshot.code(Field::RbacGroupName, row) as usize) {
             Some(known) => *known,
@@ -54,12 +54,12 @@ impl<'a> ReportedGroups<'a> {
         }
     }
 
-    /// Whether the service reports a name for a device.
+    /// Whether the service reports a group name for a device.
     pub fn is_named(&self, row: Row) -> bool {
         self.snapshot.code(Field::RbacGroupName, row) != 0
     }
 
-    /// Its name as the service reports it; none for ungrouped devices.
+    /// The name that the service reports; `None` for ungrouped devices.
     pub fn name(&self, row: Row) -> Option<Cow<'a, str>> {
         self.snapshot.text(Field::RbacGroupName, row)
     }

@@ -1,4 +1,4 @@
-//! Device groups against an evaluation device by device, and the three forms of their file.
+//! Device groups against a device-by-device evaluation, and the three forms of their file.
 
 use std::sync::Arc;
 
@@ -197,7 +197,7 @@ impl TagEdits for (Vec<u32>, Vec<u32>) {
     }
 }
 
-/// One device, judged alone: the reading of the rules that the sets must agree with.
+/// Evaluates one device alone, straight from the rules. The sets must agree with it.
 fn judged(groups: &DeviceGroups, name: Option<&str>, platform: &str, tags: &[String]) -> GroupIndex {
     let holds = |condition: &GroupCondition, text: &str| {
         condition.values.iter().any(|value| condition.operator.holds(&fold(text), &fold(value)))
@@ -252,7 +252,7 @@ proptest! {
             let tags = &mut after[device.index(fleet.len())];
             if *is_addition { tags.insert(tag.clone()) } else { tags.remove(tag) };
         }
-        // A plan holds what is different in the end: a tag that goes and comes back is no edit.
+        // A plan contains only differences that remain: a tag that goes and comes back is not an edit.
         let tags: std::collections::BTreeSet<&String> = fleet.iter().map(|(_, _, tags)| tags).chain(&after).flatten().collect();
         let tags: Vec<Arc<str>> = tags.into_iter().map(|tag| tag.as_str().into()).collect();
         let number = |tag: &String| tags.iter().position(|own| **own == **tag).unwrap() as u32;

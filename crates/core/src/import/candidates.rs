@@ -1,5 +1,5 @@
-//! Conditions that might explain a tag: values, prefixes, name parts and networks, each with the devices that the selection
-//! engine finds for it. What is counted here is therefore what a plan will select.
+//! Conditions that might explain a tag: values, prefixes, name parts and networks. The selection engine finds the devices of
+//! each, so a condition counted here selects the same devices in a plan.
 //!
 //! Judges nothing; that is `fit`.
 
@@ -11,8 +11,8 @@ use crate::policy::{Test, TextList};
 use crate::selection;
 use crate::text;
 
-/// Fields that are compared as a whole, the most telling first. Ids and names are one device's own, times and risks change by
-/// the day, and tags must not explain each other.
+/// Fields whose whole value is compared, the most telling first. Ids and names belong to one device, times and risks change
+/// daily, and tags must not explain each other.
 const FIELDS: [Field; 19] = [
     Field::OsPlatform,
     Field::Domain,
@@ -35,10 +35,10 @@ const FIELDS: [Field; 19] = [
     Field::HealthStatus,
 ];
 
-/// A condition that fewer devices meet says nothing about a group of devices.
+/// The fewest devices of a condition that says something about a group of devices.
 const FEWEST_DEVICES: usize = 3;
 
-/// Conditions of one field and kind beyond this many are one device's own.
+/// The most conditions of one field and kind. More of them would be values of single devices.
 const MOST_VALUES: usize = 500;
 
 /// How a value is compared.
@@ -51,10 +51,10 @@ pub(super) enum Comparison {
     Network,
 }
 
-/// One condition on one field, and the devices in scope for which it holds.
+/// A condition on one field, and the devices in scope that meet it.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    /// The place of the field in [`FIELDS`].
+    /// The index of the field in [`FIELDS`].
     pub(super) order: usize,
     pub(super) field: Field,
     pub(super) comparison: Comparison,
@@ -101,7 +101,7 @@ pub(super) fn candidates(snapshot: &Snapshot, scope: &DeviceSet) -> Vec<Candidat
     longest_forms(found.filter(|found| found.count < in_scope).collect())
 }
 
-/// Of several beginnings, ends or parts that the same devices share, the longest one.
+/// Of prefixes, suffixes or parts that select the same devices, keeps only the longest.
 fn longest_forms(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.sort_by(|left, right| {
         let key = |one: &Candidate| (one.order, one.comparison, one.count);
@@ -150,8 +150,8 @@ fn proposals(field: Field, value: &str) -> Vec<(Comparison, String)> {
     }
 }
 
-/// Beginnings of a name up to each boundary, parts between separators, and the part after the last one: `dc` of `dc01`, `fin-`
-/// and `fin-lt-` of `fin-lt-0012`, `-lt-`.
+/// Prefixes of a name up to each boundary, parts between separators, and the part after the last one: `dc` of `dc01`, `fin-` and
+/// `fin-lt-` of `fin-lt-0012`, `-lt-`.
 fn name_parts(name: &str) -> Vec<(Comparison, String)> {
     let is_separator = |scalar: char| matches!(scalar, '-' | '_' | ' ');
     let mut parts = Vec::new();

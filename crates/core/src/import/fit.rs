@@ -1,6 +1,6 @@
 //! The smallest selector that explains a set of devices: one condition, several values of one field, or two fields together.
 //!
-//! Counts with the devices that the selection engine found; writes nothing.
+//! Counts the devices that the selection engine found; writes nothing.
 
 use std::cmp::Ordering;
 
@@ -10,19 +10,19 @@ use crate::inventory::DeviceSet;
 use super::candidates::{Candidate, Comparison};
 use super::write::scalar;
 
-/// The most values in one list: longer lists are no selector that a person would write.
+/// The most values of a list. Nobody would write a longer one in a selector.
 const LONGEST_LIST: usize = 8;
 
-/// How many broad conditions are tried together with a second one.
+/// The number of broad conditions that are tried together with a second one.
 const MOST_BASES: usize = 12;
 
-/// A broad condition leaves out at most a fifth of the devices.
+/// A broad condition misses at most a fifth of the devices.
 const LEAST_RECALL: f64 = 0.8;
 
-/// What a condition or value more costs: a selector must explain this much more to be worth it.
+/// The cost of each further condition or value: it must improve the selector by at least this.
 const COMPLEXITY: f64 = 0.01;
 
-/// How well a selector fits a set of devices.
+/// A selector and how well it fits a set of devices.
 #[derive(Clone, Debug)]
 pub(super) struct SelectorFit {
     /// As YAML without braces: `osPlatform: Ubuntu, domain: corp.example.com`.
@@ -51,7 +51,7 @@ impl SelectorFit {
     }
 }
 
-/// One attempt: conditions that must all hold, each a list of candidates of one field.
+/// An attempt: conditions that must all hold, each a list of candidates of one field.
 struct Attempt {
     base: Option<usize>,
     values: Vec<usize>,
@@ -66,7 +66,7 @@ impl Attempt {
         precision >= fit && recall >= fit
     }
 
-    /// The harmonic mean of precision and recall, less what the selector's length costs.
+    /// The harmonic mean of precision and recall, minus the cost of the selector's length.
     fn score(&self, wanted: usize) -> f64 {
         let mean = 2.0 * self.hits as f64 / (self.chosen + wanted).max(1) as f64;
         let length = self.values.len() - 1 + usize::from(self.base.is_some());
@@ -74,7 +74,7 @@ impl Attempt {
     }
 }
 
-/// The best selector for these devices, whether it reaches `fit` or not.
+/// The best selector for these devices, even if it does not reach `fit`.
 pub(super) fn best(candidates: &[Candidate], wanted: &DeviceSet, fit: f64) -> Option<SelectorFit> {
     let total = wanted.count();
     let hits: Vec<usize> = candidates.iter().map(|one| one.devices.count_common(wanted)).collect();
@@ -91,7 +91,7 @@ pub(super) fn best(candidates: &[Candidate], wanted: &DeviceSet, fit: f64) -> Op
         let reached = right.reaches(fit, total).cmp(&left.reaches(fit, total));
         let score = || right.score(total).total_cmp(&left.score(total));
         let fields = || candidates[left.values[0]].order.cmp(&candidates[right.values[0]].order);
-        // Of conditions on one field, the plain value goes first.
+        // Of conditions on the same field, the plain value comes first.
         let kinds = || candidates[left.values[0]].comparison.cmp(&candidates[right.values[0]].comparison);
         reached.then_with(score).then_with(fields).then_with(kinds)
     };
@@ -99,7 +99,7 @@ pub(super) fn best(candidates: &[Candidate], wanted: &DeviceSet, fit: f64) -> Op
     Some(finished(candidates, &chosen, total))
 }
 
-/// Attempts with one more field inside a broad condition, or alone.
+/// Attempts with one more field combined with a broad condition, or alone.
 fn within(
     candidates: &[Candidate],
     related: &[usize],
@@ -132,7 +132,7 @@ fn within(
             pure.push((at, hits, chosen));
         }
     }
-    // The kinds stand together, the most telling values first.
+    // Kinds together, the most telling values first.
     let kind = |at: usize| (candidates[at].order, candidates[at].comparison);
     pure.sort_by(|left, right| kind(left.0).cmp(&kind(right.0)).then(right.1.cmp(&left.1)));
     for group in pure.chunk_by(|left, right| kind(left.0) == kind(right.0)) {
@@ -141,7 +141,7 @@ fn within(
     attempts
 }
 
-/// Several values of one field: each adds devices that those before it do not have.
+/// Several values of one field. Each adds devices that the earlier ones miss.
 fn joined(
     candidates: &[Candidate],
     group: &[(usize, usize, usize)],

@@ -1,7 +1,7 @@
-//! Takes over a tenant as it is: a policy set, written as a person would write it, that plans to zero changes.
+//! Makes a policy set from a tenant's tags, written as a person would write it, whose plan has no changes.
 //!
-//! Only suggests: a rule gets a selector where one fits well enough, with its exceptions in sight, and stands in one shared
-//! list of devices where none does. Claims nothing that was not asked for. Writes no file; `cli` does.
+//! Only suggests: a rule gets a selector that fits well enough, with its exceptions listed, or else lists its devices in a shared
+//! file. Claims only the requested tags. Writes no file; `cli` does.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -19,7 +19,7 @@ use crate::device::{DeviceValue, Field};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::tag::{self, TagCase, TagPattern};
 
-/// What an import is asked for.
+/// The options of an import.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
     /// Tags to import; empty: every tag, and the device values.
@@ -54,7 +54,7 @@ impl Default for ImportOptions {
 pub struct Imported {
     /// Files to write, policy first.
     pub files: Vec<ImportedFile>,
-    /// What each rule is about, for the summary.
+    /// The rules, for the summary.
     pub rules: Vec<ImportedRule>,
     /// Tags and globs that the policy claims.
     pub claims: Vec<String>,
@@ -69,17 +69,17 @@ pub struct ImportedRule {
     /// The tag or the value that it gives.
     pub gives: RuleOutput,
     pub devices: usize,
-    /// The best small selector that was found, as YAML on one line.
+    /// The best short selector, as YAML on one line.
     pub selector: Option<String>,
-    /// Share of the devices that the selector selects which carry it.
+    /// The share of the selected devices that carry it.
     pub precision: f64,
-    /// Share of the devices that carry it which the selector selects.
+    /// The share of the devices with it that the selector selects.
     pub recall: f64,
-    /// Whether the rule uses the selector; otherwise its devices stand in the list.
+    /// Whether the rule uses the selector; otherwise the shared list has its devices.
     pub is_selected: bool,
-    /// Devices that the selector selects and that do not carry it.
+    /// Selected devices that do not carry it.
     pub without: Vec<Row>,
-    /// Devices that carry it and that the selector does not select.
+    /// Devices that carry it and that the selector misses.
     pub besides: Vec<Row>,
 }
 
@@ -89,10 +89,10 @@ pub enum RuleOutput {
     Value(DeviceValue),
 }
 
-/// Fewer devices than this are listed by id even when some selector happens to fit: it would fit by chance.
+/// The fewest devices for which a selector is used. A selector for fewer would fit by chance, so they are listed by id.
 const FEWEST_FOR_A_SELECTOR: usize = 3;
 
-/// A policy set that leaves this inventory as it is.
+/// A policy set that leaves this inventory unchanged.
 pub fn import(snapshot: &Snapshot, options: &ImportOptions) -> Imported {
     let scope =
         DeviceSet::collect(snapshot.len(), |row| snapshot.text(Field::MergedIntoMachineId, row).is_none());
@@ -136,7 +136,7 @@ pub fn import(snapshot: &Snapshot, options: &ImportOptions) -> Imported {
     Imported { files, rules, claims, left_out }
 }
 
-/// What the devices in scope carry and options ask for, in the order of the text, and what no policy can name.
+/// The requested tags and values of the devices in scope, in order of their text, and the ones that no policy can name.
 #[expect(clippy::type_complexity, reason = "two lists that are taken apart at once")]
 fn carried(
     snapshot: &Snapshot,
@@ -178,8 +178,8 @@ fn carried(
     (found, left_out)
 }
 
-/// What the policy claims: a glob as it was asked for where every live tag that it matches has a rule, otherwise the tags of the
-/// rules by name, so that a claim removes nothing.
+/// The claims of the policy: a requested glob if every live tag that it matches has a rule, otherwise the rules' tags by name, so
+/// that a claim removes nothing.
 fn claims(snapshot: &Snapshot, rules: &[ImportedRule], options: &ImportOptions) -> Vec<String> {
     let tags: BTreeSet<&str> = rules
         .iter()
@@ -202,7 +202,7 @@ fn claims(snapshot: &Snapshot, rules: &[ImportedRule], options: &ImportOptions) 
     claims.into_iter().collect()
 }
 
-/// A rule name from a tag: its slug, numbered where two tags have the same.
+/// A rule's name from its tag: the slug, numbered if another tag has the same.
 fn rule_name(gives: &RuleOutput, taken: &mut BTreeSet<String>) -> String {
     let slug = match gives {
         RuleOutput::Tag(tag) => crate::text::slug(tag),

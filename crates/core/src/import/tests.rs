@@ -1,4 +1,4 @@
-//! What an import promises: exact selectors where there are any, lists of ids where not, nothing lost.
+//! The promises of an import: exact selectors if there are any, lists of ids otherwise, and nothing is lost.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! An imported policy as text: claims, one rule a tag or value with its exceptions, one shared list of devices beside it.
+//! An imported policy as text: claims, one rule per tag or value with its exceptions, and one shared list of devices.
 
 use std::fmt::Write;
 
@@ -79,7 +79,7 @@ pub(super) fn files(
     files
 }
 
-/// The selector, and beside it the devices that it gets wrong.
+/// Writes the selector, and the ids of the devices that it gets wrong.
 fn write_selector(text: &mut String, snapshot: &Snapshot, rule: &ImportedRule) {
     let selector = rule.selector.as_deref().unwrap_or_default();
     if rule.without.is_empty() && rule.besides.is_empty() {
@@ -119,7 +119,7 @@ fn write_ids(text: &mut String, snapshot: &Snapshot, rows: &[Row], indent: &str)
     }
 }
 
-/// The rule's rows of the shared list, under its tag. Returns how many there are.
+/// Writes the rule's rows of the shared list, under its tag. Returns their number.
 fn write_listed(
     text: &mut String,
     snapshot: &Snapshot,
@@ -131,7 +131,7 @@ fn write_listed(
         let (precision, recall) = (percent(rule.precision), percent(rule.recall));
         line(text, &format!("    # nearest selector: {selector} (precision {precision}, recall {recall})"));
     }
-    // An id has no other name; what cannot stand in a table stands in the rule.
+    // An id has no alias, so a rule with an id that a table cannot hold lists its devices itself.
     if !rows.iter().all(|row| is_plain_cell(snapshot.id(*row))) {
         text.push_str("    select:\n      id:\n");
         write_ids(text, snapshot, rows, "        ");
@@ -152,7 +152,7 @@ fn write_listed(
     rows.sort_by_key(|row| snapshot.id(*row));
     for row in &rows {
         let name = snapshot.name(*row).unwrap_or_default();
-        // No policy reads the names, so a formula may get an apostrophe.
+        // No policy reads the names, so an apostrophe can keep one from being a formula.
         let apostrophe = if is_formula(name) { "'" } else { "" };
         let name = format!("{apostrophe}{}", visible(name));
         list.write_record([key.as_str(), snapshot.id(*row), &name]).expect("memory takes any row");
@@ -160,16 +160,16 @@ fn write_listed(
     rows.len()
 }
 
-/// What a key of the list begins with that stands for a tag which is no plain cell.
+/// The prefix of a key in the list that replaces a tag which is not a plain cell.
 const ALIAS: &str = "rule ";
 
-/// Whether a tag could be taken for the key of another one; cells compare without case.
+/// Whether a tag looks like the key of another one; cells compare without case.
 fn is_alias(tag: &str) -> bool {
     tag.get(..ALIAS.len()).is_some_and(|start| start.eq_ignore_ascii_case(ALIAS))
 }
 
-/// Whether a cell reads back as this text and is safe to open: cells lose the blanks at their ends, hidden characters look alike
-/// in a table, and a spreadsheet computes formulas.
+/// Whether a cell reads back as this text and is safe to open: cells lose blanks at their ends, hidden characters look alike in a
+/// table, and a spreadsheet evaluates formulas.
 fn is_plain_cell(text: &str) -> bool {
     text.trim() == text && !text.chars().any(is_deceptive) && !is_formula(text)
 }
@@ -178,12 +178,12 @@ fn line(text: &mut String, content: &str) {
     writeln!(text, "{content}").expect("a String takes any text");
 }
 
-/// `97.4 %`, and 100 % only where nothing is missing.
+/// `97.4 %`; 100 % only if nothing is missing.
 fn percent(share: f64) -> String {
     format!("{:.1} %", (share * 1000.0).floor() / 10.0)
 }
 
-/// A YAML scalar of this text: plain where that reads back as the same text in block and flow style, else double-quoted.
+/// A YAML scalar of this text: plain if it reads back as the same text in block and flow style, else double-quoted.
 pub(super) fn scalar(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');
     let starts = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
@@ -194,7 +194,7 @@ pub(super) fn scalar(text: &str) -> String {
     if starts && !word && text.bytes().all(plain) {
         return text.to_owned();
     }
-    // JSON's escapes are YAML's too; what no eye tells apart is written out as well.
+    // JSON's escapes are valid in YAML. Characters that look like others are escaped as well.
     let json = serde_json::to_string(text).expect("text is JSON");
     let mut out = String::with_capacity(json.len());
     for scalar in json.chars() {

@@ -1,6 +1,6 @@
-//! Addresses as bytes: four for IPv4, sixteen for IPv6, six for a hardware address, and the text of anything else.
+//! Addresses as bytes: four for IPv4, sixteen for IPv6, six for a hardware address, and text for anything else.
 //!
-//! An IPv4-mapped IPv6 address is its IPv4 address: both compare by value.
+//! An IPv4-mapped IPv6 address becomes its IPv4 address, because both compare by value.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,11 +16,11 @@ pub enum Stored<'a> {
     Ip(IpAddr),
     /// A hardware address of six bytes.
     Hardware([u8; 6]),
-    /// What is neither, as reported (a hardware address: without separators, in upper case).
+    /// Neither of these, as reported (a hardware address: without separators, in upper case).
     Other(&'a str),
 }
 
-/// An IP address from text, by value; a zone (`fe80::1%12`) names an interface, not an address, and is cut.
+/// Parses an IP address by value. A zone (`fe80::1%12`) is cut off, because it names an interface.
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
     let plain = text.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
     let general = || {
@@ -36,7 +36,7 @@ pub fn normal_hardware(text: &str) -> String {
     kept.map(|scalar| scalar.to_ascii_uppercase()).collect()
 }
 
-/// Appends an IP address, or the text where it is none. Empty text is nothing.
+/// Appends an IP address, or the text if it is not one. Appends nothing for empty text.
 pub(crate) fn encode_ip(text: &str, out: &mut Vec<u8>) {
     match dotted(text.as_bytes()).map(IpAddr::V4).or_else(|| parse_ip(text)) {
         Some(IpAddr::V4(address)) => {
@@ -51,8 +51,8 @@ pub(crate) fn encode_ip(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// The common form of an IPv4 address and nothing else: a million devices have five million of them, and the general parser,
-/// which also tries IPv6, takes several times as long.
+/// Parses the common form of an IPv4 address and nothing else: a million devices have five million of them, and the general
+/// parser, which also tries IPv6, takes several times as long.
 fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0u8; 4];
     let mut place = 0;
@@ -73,7 +73,7 @@ fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
     (place == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
 }
 
-/// Appends a hardware address, or its normal text where it is not six bytes. Empty text is nothing.
+/// Appends a hardware address, or its normal text if it does not have six bytes. Appends nothing for empty text.
 pub(crate) fn encode_hardware(text: &str, out: &mut Vec<u8>) {
     let Some(octets) = octets(text.as_bytes()).or_else(|| octets(normal_hardware(text).as_bytes())) else {
         return encode_text(&normal_hardware(text), out);
@@ -81,13 +81,13 @@ pub(crate) fn encode_hardware(text: &str, out: &mut Vec<u8>) {
     let start = out.len();
     out.push(HARDWARE);
     out.extend_from_slice(&octets);
-    // One adapter has a row for each of its IP addresses; one copy next to the other says nothing new.
+    // An adapter has a row for each of its IP addresses; consecutive copies of its address add nothing.
     if start >= 7 && out[start - 7..start] == out[start..] {
         out.truncate(start);
     }
 }
 
-/// Twelve hexadecimal digits.
+/// Parses twelve hexadecimal digits.
 fn octets(digits: &[u8]) -> Option<[u8; 6]> {
     let digits: &[u8; 12] = digits.try_into().ok()?;
     let mut octets = [0; 6];

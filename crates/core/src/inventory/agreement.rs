@@ -1,4 +1,4 @@
-//! The quick scanner and the JSON parser give the same devices, or both refuse, whatever the text.
+//! The fast scanner and the JSON parser read the same devices from any text, or both refuse it.
 //!
 //! Tests only.
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Keys of every kind of column, some twice as likely because their values are looked at more closely.
+/// Keys of every kind of column, some twice, because the reader checks their values more closely.
 const KEYS: &[&str] = &[
     "id",
     "id",
@@ -33,7 +33,7 @@ const KEYS: &[&str] = &[
     "é",
 ];
 
-/// Values as they stand in a text; some are no JSON.
+/// Values as they appear in a text; some are not valid JSON.
 const VALUES: &[&str] = &[
     "\"a1\"",
     "\"\"",
@@ -93,7 +93,7 @@ const VALUES: &[&str] = &[
 fn line() -> impl Strategy<Value = String> {
     let key = (0..KEYS.len()).prop_map(|index| KEYS[index]);
     let value = (0..VALUES.len()).prop_map(|index| VALUES[index]);
-    // The first members are mostly those of a device, so that most lines are one.
+    // The first members are mostly those of a device, so that most lines are valid devices.
     let usual = prop_oneof![
         Just(r#""id":"a1","healthStatus":"Active","osBuild":20348"#),
         Just(r#""id":"b2","healthStatus":"Active","osBuild":20349"#),
@@ -109,7 +109,7 @@ fn line() -> impl Strategy<Value = String> {
     })
 }
 
-/// The snapshot that the JSON parser alone reads from lines.
+/// The snapshot that the JSON parser alone reads from the lines.
 fn parsed(lines: &[String]) -> Option<(String, Tally)> {
     let mut builder = SnapshotBuilder::new();
     for line in lines {
@@ -119,7 +119,7 @@ fn parsed(lines: &[String]) -> Option<(String, Tally)> {
     Some((builder.finish().0.digest(), tally))
 }
 
-/// What the blocks make of the same lines.
+/// The snapshot that the block reader reads from the same lines.
 fn scanned(lines: &[String], split: usize) -> Option<(String, Tally)> {
     let (first, second) = lines.split_at(split.min(lines.len()));
     let mut reader = BlockReader::new(0);

@@ -1,4 +1,4 @@
-//! NDJSON in blocks: parsed on all cores, joined in their order.
+//! Reads NDJSON in blocks: parses them on all cores and joins them in order.
 //!
 //! Requests nothing: the caller passes the blocks in and may fetch the next ones meanwhile.
 
@@ -11,32 +11,32 @@ use super::draft::DeviceDraft;
 use super::scan::Scanner;
 use super::tally::Tally;
 
-/// Words that a chunk keeps for its next block; one that knows more starts anew. Few fleets have so many, and a hostile one
-/// must not be held once a chunk.
+/// The most words that a chunk keeps for its next block; with more it starts afresh. Few fleets have so many, and those of a
+/// hostile one must not be stored once per chunk.
 const KEPT_WORDS: usize = 1 << 14;
 
-/// Reads blocks of whole lines into a builder. A line may be a device, a list page or an array; blank ones are passed over.
+/// Reads blocks of whole lines into a builder. A line may be a device, a list page or an array; blank ones are skipped.
 #[derive(Debug, Default)]
 pub struct BlockReader {
     builder: SnapshotBuilder,
-    /// Parsed, and not yet joined.
+    /// Parsed and not yet joined.
     parsed: Vec<Chunk>,
-    /// Joined: their memory, and the words they know, serve the next blocks.
+    /// Joined: the next blocks reuse their memory and the words that they know.
     spare: Vec<Chunk>,
     /// Line ends that came before the parsed blocks.
     lines: u64,
 }
 
 impl BlockReader {
-    /// Nothing read yet; `lines` that somebody else has read count in the places of faults.
+    /// A reader at the start. `lines`: lines read elsewhere, which the places of faults count too.
     pub fn new(lines: u64) -> BlockReader {
         BlockReader { lines, ..BlockReader::default() }
     }
 
-    /// Parses blocks on all cores. Beside it, the blocks before are joined and `meanwhile` runs.
+    /// Parses blocks on all cores. Meanwhile joins the previous blocks and runs `meanwhile`.
     ///
     /// # Errors
-    /// The first line that is no JSON, of this or an earlier call.
+    /// The first line that is not JSON, of this or an earlier call.
     pub fn read<N: Send>(
         &mut self,
         blocks: &[impl AsRef<[u8]> + Sync],
@@ -74,14 +74,14 @@ impl BlockReader {
     /// All devices of all blocks.
     ///
     /// # Errors
-    /// The first line that is no JSON.
+    /// The first line that is not JSON.
     pub fn finish(mut self) -> Result<SnapshotBuilder, ReadFault> {
         self.join()?;
         Ok(self.builder)
     }
 }
 
-/// The devices of one block. Its dictionaries outlive the block, and so does what the builder made of their words.
+/// The devices of one block. Its dictionaries, and the builder's numbers for their words, outlive the block.
 #[derive(Debug, Default)]
 struct Chunk {
     columns: Columns,
@@ -126,7 +126,7 @@ impl Chunk {
     }
 }
 
-/// What follows the end of the line, if the line or the text ends here.
+/// The rest after the line end, if the line or the text ends here.
 fn after_line_end(text: &str) -> Option<&str> {
     let end = text.strip_prefix('\r').unwrap_or(text);
     if end.is_empty() { Some(end) } else { end.strip_prefix('\n') }

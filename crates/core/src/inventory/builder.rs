@@ -1,6 +1,6 @@
 //! Builds a snapshot page by page, line by line or from a stream.
 //!
-//! Requests nothing: the caller passes the bytes in. What a short read means is for the caller to decide.
+//! Requests nothing: the caller passes the bytes in, and decides what a short read means.
 
 use hashbrown::HashSet;
 use serde::de::DeserializeSeed;
@@ -11,46 +11,46 @@ use super::read::{ParsedValue, TopLevel};
 use super::tally::Tally;
 use super::{Snapshot, UntrustedReason};
 
-/// Devices that have been read so far.
+/// The devices read so far.
 #[derive(Debug, Default)]
 pub struct SnapshotBuilder {
     columns: Columns,
-    /// Ids of the rows before `known`: a repeat is seen while pages arrive.
+    /// Ids of the rows before `known`, so that repeats are noticed while pages arrive.
     ids: HashSet<Box<str>>,
     known: usize,
     tally: Tally,
 }
 
-/// What one list page held.
+/// The content of one list page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Devices on it, repeated ones included, those without id not.
+    /// Devices on it, including repeated ones, excluding those without an id.
     pub rows: u64,
     /// `@odata.nextLink`.
     pub next_link: Option<String>,
-    /// Devices that came before, on this page or an earlier one.
+    /// Devices that already came on this page or an earlier one.
     pub repeated: u64,
-    /// The devices that were left out, and why.
+    /// The skipped devices, and why.
     pub tally: Tally,
 }
 
 /// Why bytes could not be read as devices.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadFault {
-    /// No JSON, cut JSON, or JSON of another shape.
+    /// Not JSON, truncated JSON, or JSON of another shape.
     #[error("{detail} (line {line}, column {column})")]
     Json {
-        /// What is wrong, in the parser's words.
+        /// The parser's message.
         detail: String,
         /// Line within the bytes, from 1.
         line: usize,
         /// Column, from 1.
         column: usize,
     },
-    /// JSON that is no list page: nothing named `value`.
+    /// JSON that is not a list page: it has no `value`.
     #[error("the answer is JSON but holds no list of devices (`value` is missing)")]
     NoList,
-    /// More text in one column than 4 GiB.
+    /// More than 4 GiB of text in one column.
     #[error("more devices than fit: one column passes 4 GiB of text")]
     TooLarge,
 }
@@ -65,7 +65,7 @@ impl From<serde_json::Error> for ReadFault {
 }
 
 impl ReadFault {
-    /// The same fault in bytes that so many lines come before.
+    /// The same fault, with `lines` added to its line number.
     #[must_use]
     pub fn after(self, lines: u64) -> ReadFault {
         match self {
@@ -77,7 +77,7 @@ impl ReadFault {
     }
 }
 
-/// One check of the whole is much cheaper than one a string.
+/// Checking the whole text once is much cheaper than checking each string.
 pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ReadFault> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
@@ -107,7 +107,7 @@ impl SnapshotBuilder {
         self.columns.len()
     }
 
-    /// What was counted beside the rows.
+    /// Counts of everything besides the rows.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -115,7 +115,7 @@ impl SnapshotBuilder {
     /// Reads one list page: `{"value": […], "@odata.nextLink": …}`.
     ///
     /// # Errors
-    /// Bytes that are no JSON, or no list page. Devices before the fault may have been taken.
+    /// Bytes that are not JSON, or not a list page. Devices before the fault may already be added.
     pub fn read_page(&mut self, bytes: &[u8]) -> Result<Page, ReadFault> {
         let mut part = Columns::default();
         let found = read_json(text_of(bytes)?, &mut part)?;
@@ -132,23 +132,23 @@ impl SnapshotBuilder {
         Ok(Page { rows: found.rows, next_link: found.next_link, repeated, tally: found.tally })
     }
 
-    /// Reads one device object: one NDJSON line, or the answer for one device.
+    /// Reads one device object: an NDJSON line, or the answer for one device.
     ///
     /// # Errors
-    /// Bytes that are no JSON object.
+    /// Bytes that are not a JSON object.
     pub fn read_device(&mut self, bytes: &[u8]) -> Result<(), ReadFault> {
         self.tally.add(&read_json(text_of(bytes)?, &mut self.columns)?.tally);
         Ok(())
     }
 
-    /// Reads JSON values one after another from a stream: devices, list pages or arrays of any size in bounded memory (apart
-    /// from the devices themselves), at about half the speed of a page in memory.
+    /// Reads consecutive JSON values from a stream: devices, list pages or arrays of any size. Apart from the devices themselves
+    /// it needs bounded memory, at about half the speed of a page in memory.
     ///
     /// # Errors
-    /// What the stream reports, and JSON of another shape.
+    /// Errors of the stream, and JSON of another shape.
     pub fn read_stream(&mut self, stream: impl std::io::Read) -> Result<(), ReadFault> {
         let mut json = serde_json::Deserializer::from_reader(stream);
-        // `end` is how serde_json says that only white space is left; anything else is the next value.
+        // serde_json's `end` succeeds if only white space is left; anything else starts the next value.
         while json.end().is_err() {
             let found = TopLevel { columns: &mut self.columns }.deserialize(&mut json)?;
             self.tally.add(&found.tally);
@@ -156,7 +156,7 @@ impl SnapshotBuilder {
         Ok(())
     }
 
-    /// Takes devices that were parsed apart. `adopted` goes with the part: see [`Columns::append`].
+    /// Adds devices that were parsed separately. `adopted` belongs to the part: see [`Columns::append`].
     pub(super) fn take_columns(
         &mut self,
         part: &Columns,
@@ -167,7 +167,7 @@ impl SnapshotBuilder {
         if self.columns.append(part, adopted) { Ok(()) } else { Err(ReadFault::TooLarge) }
     }
 
-    /// The snapshot, and what the devices themselves say against it.
+    /// The snapshot, and the reasons against trusting it that the devices themselves give.
     pub fn finish(self) -> (Snapshot, Vec<UntrustedReason>) {
         let reasons = self.tally.reasons();
         (Snapshot::new(self.columns), reasons)

@@ -1,6 +1,6 @@
-//! Columns: one arena a text field, one dictionary a field of few values, byte lists for addresses, offsets for tags.
+//! Columns: one arena per text field, one dictionary per field of few values, byte lists for addresses, offsets for tags.
 //!
-//! Knows how values are stored, not what they mean.
+//! Knows how values are stored, not their meaning.
 
 use std::hash::BuildHasher;
 
@@ -9,10 +9,10 @@ use hashbrown::HashTable;
 
 use crate::device::COLUMNS;
 
-/// Interned texts: number 0 is "missing", whatever the text.
+/// Interned texts. Number 0 means "missing", whatever the text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interner {
-    // Random a table: names of devices are hostile, and must not be able to make it slow.
+    // Random for each table: device names may be hostile, and must not be able to make it slow.
     state: RandomState,
     table: HashTable<u32>,
     texts: TextColumn,
@@ -52,7 +52,7 @@ impl Interner {
         self.texts.len() + 1
     }
 
-    /// Interns every text of another that `numbers`, which maps its numbers to the own ones, does not know yet.
+    /// Interns every text of another that is not yet in `numbers`, which maps its numbers to our own.
     fn adopt(&mut self, other: &Interner, numbers: &mut Vec<u32>) {
         if numbers.is_empty() {
             numbers.push(0);
@@ -140,7 +140,7 @@ impl Codes {
     }
 }
 
-/// A field of few distinct values: a dictionary and one code a row. Code 0 is missing.
+/// A field of few distinct values: a dictionary and one code per row. Code 0 is missing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Symbols {
     pub(crate) dictionary: Interner,
@@ -176,7 +176,7 @@ impl Symbols {
     }
 }
 
-/// A field of many distinct values: one arena, one end a row. An empty text is missing.
+/// A field of many distinct values: one arena, one end per row. Empty text is missing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TextColumn {
     arena: String,
@@ -218,7 +218,7 @@ impl TextColumn {
     }
 }
 
-/// Items of variable number a row: one pool, one end a row.
+/// A variable number of items per row: one pool, one end per row.
 #[derive(Clone, Debug)]
 pub(crate) struct Lists<T> {
     pool: Vec<T>,
@@ -252,7 +252,7 @@ impl<T: Copy> Lists<T> {
         &self.pool
     }
 
-    /// Items, and one end a row, ascending.
+    /// From items and one ascending end per row.
     pub(crate) fn from_parts(pool: Vec<T>, ends: Vec<u32>) -> Lists<T> {
         Lists { pool, ends }
     }
@@ -289,14 +289,14 @@ pub(crate) const BYTES: usize = COLUMNS[3];
 /// A time that is missing.
 pub(crate) const NO_TIME: i64 = i64::MIN;
 
-/// What the numbers in the dictionaries of a part are in those of the whole.
+/// Maps the dictionary numbers of a part to those of the whole.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CodeMapping {
     symbols: [Vec<u32>; SYMBOLS],
     tags: Vec<u32>,
 }
 
-/// All columns of a snapshot, or of a part of one that is being read.
+/// All columns of a snapshot, or of the part of one that was read so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Columns {
     pub(crate) texts: [TextColumn; TEXTS],
@@ -315,8 +315,8 @@ impl Columns {
         self.times[0].len()
     }
 
-    /// Appends the rows of another part. `false`, with nothing appended, if an arena would pass 4 GiB. `adopted` belongs to the
-    /// other part: it starts empty, and spares the words that were adopted before if its dictionaries live on.
+    /// Appends the rows of another part. `false`, with nothing appended, if an arena would exceed 4 GiB. `adopted` belongs to the
+    /// other part: it starts empty, and keeps the words adopted so far if the part's dictionaries are used again.
     pub(crate) fn append(&mut self, other: &Columns, adopted: &mut CodeMapping) -> bool {
         let fits = |own: usize, more: usize| own + more < u32::MAX as usize;
         let mut pairs =
@@ -340,13 +340,13 @@ impl Columns {
         true
     }
 
-    /// Texts in all dictionaries.
+    /// Number of texts in all dictionaries.
     pub(crate) fn words(&self) -> usize {
         let dictionaries = self.symbols.iter().map(|column| &column.dictionary);
         dictionaries.chain([&self.tag_names]).map(|dictionary| dictionary.texts.len()).sum()
     }
 
-    /// Takes all rows out and keeps the dictionaries, and the memory for as many rows.
+    /// Removes all rows, and keeps the dictionaries and the memory for as many rows.
     pub(crate) fn clear_rows(&mut self) {
         self.texts.iter_mut().for_each(TextColumn::clear);
         self.symbols.iter_mut().for_each(|column| column.codes.clear());

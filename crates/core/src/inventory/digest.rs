@@ -1,6 +1,6 @@
-//! The digest of a snapshot: the same devices give the same digest, whatever pages they came in.
+//! The digest of a snapshot: the same devices give the same digest, however they were split into pages.
 //!
-//! Not a format that other tools must reproduce; it only has to change when a device does.
+//! Other tools need not reproduce it; it only has to change when a device does.
 
 use rayon::prelude::*;
 use ring::digest::{Context, SHA256, digest};
@@ -9,7 +9,7 @@ use super::columns::{Columns, Lists, NO_TIME, Symbols};
 use super::{Row, TagId};
 use crate::hex;
 
-/// Digests that are put in order before they are digested themselves: one by one each would wait for its own memory.
+/// Device digests gathered in order before they are hashed: one at a time, each would wait for its own memory access.
 const AT_ONCE: usize = 1 << 10;
 
 /// The most values of a column that have a [`ShortForm`].
@@ -40,15 +40,15 @@ pub(crate) fn digest_of(columns: &Columns, tags: &Lists<TagId>, order: &[Row]) -
     format!("sha256:{}", hex::digits(context.finish().as_ref()))
 }
 
-/// How a short value is appended, made once a value: a copy of a fixed size is a fraction of one of any size.
+/// A short value ready to be appended, made once per value: a copy of fixed size takes a fraction of the time of one of any size.
 #[derive(Clone, Copy)]
 struct ShortForm {
     bytes: [u8; 32],
-    /// How many of the bytes count; 0 for a value that is too long.
+    /// The number of bytes that count; 0 for a value that is too long.
     length: usize,
 }
 
-/// The forms of a column's values by code: those that came first, which are those of most rows.
+/// The short forms of a column's first values by code, which most rows have.
 fn forms(column: &Symbols) -> Vec<ShortForm> {
     let codes = 0..column.dictionary.bound().min(MOST_FORMS) as u32;
     let form = |code: u32| {
@@ -64,7 +64,7 @@ fn forms(column: &Symbols) -> Vec<ShortForm> {
     codes.map(form).collect()
 }
 
-/// Every column of a row, each with its length before it, so that no two rows share a form.
+/// Every column of a row, each preceded by its length, so that no two rows have the same form.
 fn canonical(
     columns: &Columns,
     forms: &[Vec<ShortForm>],
@@ -100,7 +100,7 @@ fn canonical(
     }
 }
 
-/// Lengths below 255 take one byte; a row is mostly short texts.
+/// Lengths below 255 take one byte, because most texts of a row are short.
 fn append(bytes: &[u8], out: &mut Vec<u8>) {
     if bytes.len() < 255 {
         out.push(bytes.len() as u8);

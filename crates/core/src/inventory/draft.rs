@@ -1,6 +1,6 @@
-//! One device while its object is being read, by the JSON parser or by the quick scanner.
+//! One device while the JSON parser or the fast scanner reads its object.
 //!
-//! Says what a value means for its field. Knows no JSON.
+//! Decides the meaning of a value for its field. Knows no JSON.
 
 use std::borrow::Cow;
 
@@ -16,8 +16,8 @@ use crate::time::Timestamp;
 /// Each field has a bit in [`DeviceDraft::note`].
 const _: () = assert!(3 + TEXTS + SYMBOLS + TIMES + 4 <= 128);
 
-/// Tags or interfaces of one device. The service's devices have dozens; a list beyond this is no device's, and reading it to
-/// its end would take minutes and gigabytes.
+/// The most tags or interfaces of a device. The service's devices have dozens. A longer list is not from a device, and reading
+/// all of it would take minutes and gigabytes.
 pub(super) const LONGEST_LIST: usize = 10_000;
 
 /// One device while its object is being read.
@@ -30,13 +30,13 @@ pub(super) struct DeviceDraft<'de> {
     pub(super) addresses: Vec<u8>,
     pub(super) hardware: Vec<u8>,
     pub(super) tags: Vec<u32>,
-    /// `machineTags` is there and is neither a list of texts nor null.
+    /// `machineTags` is present and is neither a list of texts nor null.
     pub(super) tags_are_unreadable: bool,
-    /// A field that is there and whose value cannot be one of it: what it says is unknown, not missing.
+    /// A field whose value it cannot have: the field is then unknown, not missing.
     pub(super) garbled: Option<&'static str>,
     /// A bit for each known key that was read.
     keys: u128,
-    /// A known key appears twice in the object: readers take the first or the last, and neither is the truth.
+    /// A known key appears twice in the object: readers take the first or the last, and neither can be trusted.
     repeats: bool,
 }
 
@@ -74,7 +74,7 @@ impl<'de> DeviceDraft<'de> {
         self.repeats = false;
     }
 
-    /// Notes a key of the object. False: it stands there for the second time.
+    /// Notes a key of the object. `false` if it appears for the second time.
     #[inline]
     pub(super) fn note(&mut self, key: DeviceKey) -> bool {
         let bit = match key {
@@ -100,7 +100,7 @@ impl<'de> DeviceDraft<'de> {
         is_new
     }
 
-    /// Takes one value; symbols are interned at once.
+    /// Takes a value; interns symbols at once.
     pub(super) fn take(&mut self, field: Field, value: Scalar<'de>, columns: &mut Columns) {
         if !fits(field, &value) {
             self.garbled = Some(field.name());
@@ -124,7 +124,7 @@ impl<'de> DeviceDraft<'de> {
         }
     }
 
-    /// Takes a text of a field that is no symbol.
+    /// Takes the text of a field that is not a symbol.
     #[inline]
     pub(super) fn take_text(&mut self, field: Field, text: &'de str) {
         match field.column() {
@@ -143,7 +143,7 @@ impl<'de> DeviceDraft<'de> {
         }
     }
 
-    /// Appends the device as a row, or counts it as skipped. Says whether it became a row.
+    /// Appends the device as a row, or counts it as skipped. Returns whether it became a row.
     pub(super) fn finish(&mut self, columns: &mut Columns, tally: &mut Tally) -> bool {
         self.texts.iter_mut().filter(|text| text::is_zero_guid(text)).for_each(|text| *text = Cow::default());
         if !device::is_id(&self.texts[layout::ID]) {
@@ -179,12 +179,12 @@ impl<'de> DeviceDraft<'de> {
     }
 }
 
-/// A time in ticks; [`NO_TIME`] where it is none.
+/// A time in ticks; [`NO_TIME`] if the text is not a time.
 fn ticks(text: &str) -> i64 {
     Timestamp::parse_field(text).map_or(NO_TIME, Timestamp::ticks)
 }
 
-/// Whether a text is a time, or what the service writes in place of one: a time before 1970, without an offset, or nothing.
+/// Whether a text is a time, or what the service writes for none: a time before 1970 or without an offset, or empty text.
 fn is_time(text: &str) -> bool {
     text.trim().is_empty() || Timestamp::is_written(text)
 }
@@ -221,7 +221,7 @@ pub(super) fn symbol(field: Field, value: Scalar<'_>, dictionary: &mut Interner)
     }
 }
 
-/// As [`symbol`], of a text.
+/// Like [`symbol`], for a text.
 #[inline]
 pub(super) fn symbol_of_text(field: Field, text: &str, dictionary: &mut Interner) -> u32 {
     match field.kind() {

@@ -1,4 +1,4 @@
-//! What a file is that is no inventory, in words for people: most are another file of the same service.
+//! Recognises files that are not inventories, in words for people: most are another file of the same service.
 //!
 //! Only names the format; the reader of the file refuses it.
 
@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The encoding of a text that is no UTF-8, where its first bytes show it.
+/// The encoding of a text that is not UTF-8, if its first bytes show it.
 pub fn foreign_encoding(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, _, ..] => Some("UTF-32"),
@@ -15,11 +15,11 @@ pub fn foreign_encoding(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What the start of a JSON text without devices seems to be.
+/// What a JSON text without devices seems to be, from its start.
 pub fn seems_to_be(bytes: &[u8]) -> &'static str {
     let mut top = FirstKeys::default();
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    // A text that was cut has its first keys, and these are enough.
+    // A truncated text still has its first keys, and these are enough.
     let _ = json.deserialize_any(&mut top);
     let has = |name: &str| top.keys.iter().any(|key| key.eq_ignore_ascii_case(name));
     if top.is_array && has("value") {
@@ -39,7 +39,7 @@ pub fn seems_to_be(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// The keys of the first object, at the top or in an array.
+/// The keys of the first object, at the top level or in an array.
 #[derive(Default)]
 struct FirstKeys {
     is_array: bool,

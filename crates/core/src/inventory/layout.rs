@@ -1,4 +1,4 @@
-//! Which columns the inventory reads by itself, and what stands under the JSON keys of a device and of a list page.
+//! The columns that the inventory reads, and the meaning of the JSON keys of a device and of a list page.
 //!
 //! The table of fields with their columns and keys is `device`.
 
@@ -33,7 +33,7 @@ const fn time(field: Field) -> usize {
     }
 }
 
-/// What stands under a top-level key of a device or of a list page.
+/// The meaning of a top-level key of a device or of a list page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceKey {
     /// One value.
@@ -46,17 +46,17 @@ pub(crate) enum DeviceKey {
     Vm,
     /// The devices of a list page.
     Value,
-    /// The place of the next list page.
+    /// The link to the next list page.
     NextLink,
-    /// How many devices the whole list has.
+    /// Number of devices in the whole list.
     Count,
-    /// What the service says went wrong.
+    /// An error of the service.
     Error,
-    /// Nothing that is known.
+    /// Any other key.
     Other,
 }
 
-/// What stands under a key.
+/// The meaning of a key.
 pub(crate) fn key(name: &str) -> DeviceKey {
     match name {
         "machineTags" => DeviceKey::Tags,

@@ -1,16 +1,17 @@
-//! JSON that may be of another type than expected: scalars as they come, objects and lists only where they are wanted.
+//! JSON whose values may have another type than expected: takes scalars as they come, and objects and lists only where they are
+//! wanted.
 //!
-//! Knows no field; a value of a wrong type is passed over, and only text that is no JSON is an error.
+//! Knows no field. Skips a value of the wrong type; only text that is not JSON is an error.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A value as far as the inventory cares.
+/// A value, as far as the inventory needs it.
 pub(super) enum Scalar<'de> {
     Missing,
-    /// A list or an object, passed over.
+    /// A list or an object; its content is skipped.
     Nested,
     Text(Cow<'de, str>),
     Integer(i64),
@@ -108,7 +109,7 @@ impl<'de> Visitor<'de> for ScalarSeed {
     }
 }
 
-/// What to do with a value where it stands; the default passes over it. `null` is passed over always.
+/// What to do with a value of each type. By default it is skipped; `null` always is.
 pub(super) trait Reads<'de>: Sized {
     fn map<A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
         ScalarSeed.visit_map(entries).map(drop)
@@ -118,7 +119,7 @@ pub(super) trait Reads<'de>: Sized {
         ScalarSeed.visit_seq(items).map(drop)
     }
 
-    /// Takes notice of a text, a number or a boolean.
+    /// Takes a text, a number or a boolean.
     fn scalar(self) {}
 }
 

@@ -1,6 +1,6 @@
-//! The inventory at one moment: devices as columns, and how far the read may be believed.
+//! The inventory at one moment: devices as columns, and how far the read can be trusted.
 //!
-//! Reads bytes that it is handed; opens no file and no socket.
+//! Reads bytes that it is given; opens no file and no socket.
 
 mod address;
 mod baseline;
@@ -29,7 +29,7 @@ pub use snapshot::Snapshot;
 pub use tally::Tally;
 pub use trust::{InventoryCounts, Trust, UntrustedReason, judge};
 
-/// Number of a device in a [`Snapshot`].
+/// Index of a device in a [`Snapshot`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Row(pub u32);
 
@@ -40,11 +40,11 @@ impl Row {
     }
 }
 
-/// Number of a tag in a [`Snapshot`].
+/// Index of a tag in a [`Snapshot`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TagId(pub u32);
 
-/// A snapshot of these devices, each an API object; a device without `id` gets `d0`, `d1`, … by its place.
+/// A snapshot of these API objects, for tests. A device without `id` gets `d0`, `d1`, … by its position.
 #[cfg(test)]
 pub(crate) fn fleet(devices: &[serde_json::Value]) -> Snapshot {
     let mut builder = SnapshotBuilder::new();

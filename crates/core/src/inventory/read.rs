@@ -1,7 +1,7 @@
-//! The API's JSON straight into columns: no owned string a field a device.
+//! Reads the API's JSON straight into columns, without an owned string for each field of each device.
 //!
-//! Tolerates what the service is known to send (unknown properties, numbers as text, empty texts). A value that cannot be one of its
-//! field makes its device unreadable; only text that is no JSON, or JSON of another shape, is a fault.
+//! Accepts what the service is known to send (unknown properties, numbers as text, empty texts). A value that its field cannot
+//! have makes the device unreadable. Only text that is not JSON, or JSON of another shape, is a fault.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,12 +17,12 @@ use super::tally::{PageTally, Tally};
 use crate::device::Field;
 use crate::text::visible;
 
-/// What one JSON value at the top level yielded.
+/// The result of one JSON value at the top level.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ParsedValue {
     /// Devices that became rows.
     pub(crate) rows: u64,
-    /// Devices that were skipped, and what a page says of the others.
+    /// Skipped devices, and what a page says about further ones.
     pub(crate) tally: Tally,
     /// `@odata.nextLink`.
     pub(crate) next_link: Option<String>,
@@ -112,7 +112,7 @@ fn count_of<E: serde::de::Error>(value: &Scalar<'_>) -> Result<Option<u64>, E> {
     count.map(Some).ok_or_else(|| E::custom("`@odata.count` is no number of devices"))
 }
 
-/// What stands under a key as an error, for a message: such an answer may hold a part of the devices.
+/// The text of an error in a list answer, for a message: such an answer may contain only a part of the devices.
 fn says_error(error: &serde_json::Value) -> String {
     let word = |name: &str| error.get(name).and_then(serde_json::Value::as_str);
     let words = [word("code").or(error.as_str()), word("message")];
@@ -172,7 +172,7 @@ fn read_items<'de, A: SeqAccess<'de>>(
     }
 }
 
-/// One device of a list; anything that is no object is a device without id.
+/// One device of a list. Anything but an object counts as a device without an id.
 struct ListedDevice<'c, 'd, 'de> {
     columns: &'c mut Columns,
     draft: &'d mut DeviceDraft<'de>,
@@ -233,7 +233,7 @@ impl<'de> DeserializeSeed<'de> for TagList<'_, '_, 'de> {
     }
 }
 
-/// A list of texts, or null. Exports flatten the list, and then the tags are unknown rather than absent.
+/// A list of texts, or null. Exports flatten the list; the tags are then unknown rather than absent.
 impl<'de> Visitor<'de> for TagList<'_, '_, 'de> {
     type Value = ();
 

@@ -1,7 +1,8 @@
-//! Devices as the service and this program write them, a line each: no white space between tokens, no escapes, keys in one order.
+//! Scans devices as the service and mdetag itself write them, one a line: no white space between tokens, no escapes, keys in one
+//! order.
 //!
-//! Only the quick way through the common form. Whatever looks different is left to the JSON parser, so nothing here decides
-//! what an inventory may look like; what a value means is for `draft`.
+//! A fast path for the common form only. The JSON parser reads whatever looks different, so nothing here decides what an
+//! inventory may look like; `draft` decides the meaning of values.
 
 use super::address;
 use super::columns::Columns;
@@ -10,10 +11,10 @@ use super::layout::{self, DeviceKey};
 use super::lenient::Scalar;
 use crate::device::{Column, Field, Kind};
 
-/// Keys that are remembered of one object; a longer one is read all the same.
+/// The most keys that are remembered of an object; further ones are read without.
 const REMEMBERED: usize = 64;
 
-/// Reads devices of one shape after another.
+/// Reads consecutive devices of the same shape.
 #[derive(Debug)]
 pub(super) struct Scanner {
     devices: ObjectShape<DeviceKey>,
@@ -37,8 +38,8 @@ enum InterfaceKey {
 }
 
 impl Scanner {
-    /// Reads the object at the start of a text into a draft; its length, or `None` where it is not of the common form: then the
-    /// draft holds a part of it.
+    /// Reads the object at the start of a text into a draft, and returns its length. `None` if it is not in the common form: then
+    /// the draft contains a part of it.
     pub(super) fn device<'t>(
         &mut self,
         text: &'t str,
@@ -63,7 +64,7 @@ impl Scanner {
                                 return Some(draft::symbol_of_text(field, cursor.string()?, dictionary));
                             }
                             let value = cursor.scalar()?;
-                            // What does not fit is left to the JSON parser, which judges it.
+                            // The JSON parser judges values that do not fit.
                             draft::fits(field, &value).then(|| draft::symbol(field, value, dictionary))
                         })?;
                     }
@@ -72,7 +73,7 @@ impl Scanner {
                 },
                 DeviceKey::Tags => {
                     draft.tags.clear();
-                    // Anything but texts is left to the JSON parser, which judges it.
+                    // The JSON parser judges anything but texts.
                     cursor.list(|cursor| {
                         let tag = cursor.string()?;
                         if !tag.is_empty() {
@@ -113,7 +114,7 @@ impl Scanner {
                 InterfaceKey::Hardware if cursor.is_text() => {
                     address::encode_hardware(cursor.string()?, &mut draft.hardware);
                 }
-                // Anything but a text or `null` is left to the JSON parser, which judges it.
+                // The JSON parser judges anything but a text or `null`.
                 InterfaceKey::Ip | InterfaceKey::Hardware => cursor.expect("null")?,
                 InterfaceKey::Other => drop(member.code(cursor, Cursor::skip)?),
             }
@@ -147,23 +148,23 @@ fn vm_metadata<'t>(
     }
 }
 
-/// The members of the last object in their order: the next object mostly has the same keys and often the same words, and
-/// comparing is quicker than looking up.
+/// The members of the last object in their order. The next object usually has the same keys and often the same words, and
+/// comparing is faster than looking up.
 #[derive(Debug)]
 struct ObjectShape<K> {
     members: Vec<ObjectMember<K>>,
-    /// For what stands too far back to be remembered.
+    /// For members that are too far back to be remembered.
     other: ObjectMember<K>,
 }
 
 #[derive(Debug)]
 struct ObjectMember<K> {
-    /// As it stands in the text, with quotes and colon.
+    /// As written in the text, with quotes and colon.
     start: String,
     key: K,
-    /// A value of few distinct ones as it stands in the text, with the byte that ended it; empty: none yet.
+    /// The last value as written, with the byte that ended it, for fields of few values; empty: none yet.
     value: String,
-    /// What it came to.
+    /// Its code.
     code: u32,
 }
 
@@ -173,7 +174,7 @@ impl<K: Copy> ObjectShape<K> {
         ObjectShape { members: Vec::new(), other }
     }
 
-    /// Passes the next key, which stands at this place in its object.
+    /// Skips the next key, which has this index in its object.
     fn member(
         &mut self,
         place: usize,
@@ -200,7 +201,7 @@ impl<K: Copy> ObjectShape<K> {
 }
 
 impl<K> ObjectMember<K> {
-    /// Passes a value: the code of the last one if it is the same again, else what `code` makes of it.
+    /// Skips a value: returns the last code if the value is the same again, else the result of `code`.
     fn code<'t>(
         &mut self,
         cursor: &mut Cursor<'t>,
@@ -229,12 +230,12 @@ impl<'t> Cursor<'t> {
         &self.text.as_bytes()[self.at..]
     }
 
-    /// Passes exactly this, or stays.
+    /// Skips exactly this text, or stays.
     fn expect(&mut self, expected: &str) -> Option<()> {
         self.rest().starts_with(expected.as_bytes()).then(|| self.at += expected.len())
     }
 
-    /// Passes the comma after a member, or the end of the object: `false`.
+    /// Skips the comma after a member, or the end of the object: `false`.
     fn goes_on(&mut self) -> Option<bool> {
         let byte = *self.rest().first()?;
         self.at += 1;
@@ -245,7 +246,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Passes a list or `null`.
+    /// Skips a list or `null`.
     fn list(&mut self, mut item: impl FnMut(&mut Cursor<'t>) -> Option<()>) -> Option<()> {
         if self.expect("null").is_some() || self.expect("[]").is_some() {
             return Some(());
@@ -258,16 +259,16 @@ impl<'t> Cursor<'t> {
             }
             self.expect(",")?;
         }
-        // The JSON parser says what is wrong.
+        // The JSON parser reports what is wrong.
         None
     }
 
-    /// Whether a text stands here.
+    /// Whether a text starts here.
     fn is_text(&self) -> bool {
         self.rest().first() == Some(&b'"')
     }
 
-    /// Passes a text without escapes.
+    /// Skips a text without escapes, and returns it.
     fn string(&mut self) -> Option<&'t str> {
         self.expect("\"")?;
         let length = plain_length(self.rest())?;
@@ -276,7 +277,7 @@ impl<'t> Cursor<'t> {
         Some(text)
     }
 
-    /// Passes a text, a word, or a whole number that is not negative and fits.
+    /// Skips a text, a word, or a whole number that is not negative and fits, and returns it.
     fn scalar(&mut self) -> Option<Scalar<'t>> {
         match self.rest().first()? {
             b'"' => self.string().map(|text| Scalar::Text(text.into())),
@@ -287,7 +288,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Passes a value that means nothing.
+    /// Skips a value that does not matter.
     fn skip(&mut self) -> Option<u32> {
         self.scalar().map(|_| 0)
     }
@@ -305,8 +306,8 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// The length of a text up to its closing quote; `None` where an escape or a control character comes first, or no quote. Looks
-/// at eight bytes at a time.
+/// The length of a text up to its closing quote; `None` if an escape or a control character comes first, or there is no quote.
+/// Looks at eight bytes at a time.
 fn plain_length(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x8080_8080_8080_8080;
@@ -314,8 +315,8 @@ fn plain_length(bytes: &[u8]) -> Option<usize> {
     let mut length = 0;
     for chunk in chunks.by_ref() {
         let word = u64::from_le_bytes(chunk.try_into().expect("a chunk has eight bytes"));
-        // A byte below what is taken from it borrows into its top bit, which ASCII has free. Bytes above the first such byte may be
-        // marked too; below it none is.
+        // Subtracting more than a byte's value borrows into its top bit, which ASCII leaves free. Bytes above the first such byte
+        // may be marked too; bytes below it are not.
         let quotes = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
         let escapes = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
         let controls = word.wrapping_sub(ONES * 0x20);

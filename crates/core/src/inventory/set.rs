@@ -1,6 +1,6 @@
-//! Sets of devices: one bit a device, combined at memory speed; a list of rows where they are few.
+//! Sets of devices: one bit per device, combined at memory speed, or a list of rows if there are few.
 //!
-//! Knows rows, not what they hold. Which of the two forms a set has is nobody else's business.
+//! Knows rows and nothing about the devices. Callers do not see which of the two forms a set has.
 
 use fixedbitset::FixedBitSet;
 use itertools::Either;
@@ -21,10 +21,10 @@ enum SetForm {
     Rows(Vec<u32>),
 }
 
-/// Above one row in so many the bits are kept instead: a row in a list takes 32 bits, and is found more slowly.
+/// Above one row in this many, bits are kept instead: a row in a list takes 32 bits and is found more slowly.
 const SPARSE: usize = 64;
 
-/// Rows may come out of order into a list this long; a longer one becomes bits, so that no order takes quadratic time.
+/// The longest list that accepts rows out of order; a longer one becomes bits, so that no order takes quadratic time.
 const SHORT: usize = 64;
 
 impl PartialEq for DeviceSet {
@@ -36,19 +36,19 @@ impl PartialEq for DeviceSet {
 impl Eq for DeviceSet {}
 
 impl DeviceSet {
-    /// No device of `length`.
+    /// The empty set, for a snapshot of `length` devices.
     pub fn new(length: usize) -> DeviceSet {
         DeviceSet { length, form: SetForm::Rows(Vec::new()) }
     }
 
-    /// Every device of `length`.
+    /// All devices of a snapshot with `length` devices.
     pub fn full(length: usize) -> DeviceSet {
         let mut bits = FixedBitSet::with_capacity(length);
         bits.insert_range(..);
         DeviceSet { length, form: SetForm::Bits(bits) }
     }
 
-    /// The devices for which `holds`; rows are asked on all cores, each exactly once.
+    /// The devices for which `holds`. All cores ask, each row exactly once.
     pub fn collect(length: usize, holds: impl Fn(Row) -> bool + Sync) -> DeviceSet {
         use rayon::prelude::*;
         const WIDTH: usize = usize::BITS as usize;
@@ -61,7 +61,7 @@ impl DeviceSet {
         DeviceSet { length, form: SetForm::Bits(FixedBitSet::with_capacity_and_blocks(length, blocks)) }
     }
 
-    /// These devices of `length`.
+    /// These rows of a snapshot with `length` devices.
     pub fn of(length: usize, rows: impl IntoIterator<Item = Row>) -> DeviceSet {
         let mut set = DeviceSet::new(length);
         rows.into_iter().for_each(|row| set.insert(row));
@@ -90,7 +90,7 @@ impl DeviceSet {
         }
     }
 
-    /// Whether a device is in it.
+    /// Whether the set contains a device.
     pub fn contains(&self, row: Row) -> bool {
         match &self.form {
             SetForm::Bits(bits) => bits.contains(row.index()),
@@ -98,7 +98,7 @@ impl DeviceSet {
         }
     }
 
-    /// How many devices are in it.
+    /// Number of devices.
     pub fn count(&self) -> usize {
         match &self.form {
             SetForm::Bits(bits) => bits.count_ones(..),
@@ -106,7 +106,7 @@ impl DeviceSet {
         }
     }
 
-    /// Whether no device is in it.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         match &self.form {
             SetForm::Bits(bits) => bits.is_clear(),
@@ -114,7 +114,7 @@ impl DeviceSet {
         }
     }
 
-    /// The devices in it, ascending by row.
+    /// The devices, ascending by row.
     pub fn iter(&self) -> impl Iterator<Item = Row> + '_ {
         match &self.form {
             SetForm::Bits(bits) => Either::Left(bits.ones().map(|index| Row(index as u32))),
@@ -146,7 +146,7 @@ impl DeviceSet {
         }
     }
 
-    /// Keeps only devices that are in the other set too.
+    /// Keeps only devices that the other set contains too.
     pub fn intersect_with(&mut self, other: &DeviceSet) {
         match (&mut self.form, &other.form) {
             (SetForm::Bits(bits), SetForm::Bits(others)) => bits.intersect_with(others),
@@ -158,7 +158,7 @@ impl DeviceSet {
         }
     }
 
-    /// Takes the devices of another set out.
+    /// Removes the devices of another set.
     pub fn difference_with(&mut self, other: &DeviceSet) {
         match (&mut self.form, &other.form) {
             (SetForm::Bits(bits), SetForm::Bits(others)) => bits.difference_with(others),
@@ -169,12 +169,12 @@ impl DeviceSet {
         }
     }
 
-    /// Swaps in and out.
+    /// Replaces the set by all other devices.
     pub fn complement(&mut self) {
         self.bits().toggle_range(..);
     }
 
-    /// How many devices are in both, without building their set.
+    /// Number of devices in both, without building their set.
     pub fn count_common(&self, other: &DeviceSet) -> usize {
         match (&self.form, &other.form) {
             (SetForm::Bits(bits), SetForm::Bits(others)) => bits.intersection_count(others),
@@ -192,7 +192,7 @@ impl DeviceSet {
         }
     }
 
-    /// Gives back the memory that few devices do not need: for sets that are kept.
+    /// Frees memory that the few devices do not need, for sets that are kept.
     pub fn shrink(&mut self) {
         let limit = self.limit();
         match &mut self.form {
@@ -206,12 +206,12 @@ impl DeviceSet {
         }
     }
 
-    /// The most rows that are kept as a list.
+    /// The most rows of a list.
     fn limit(&self) -> usize {
         (self.length / SPARSE).max(4)
     }
 
-    /// The set as bits from now on.
+    /// Converts the set to bits.
     fn bits(&mut self) -> &mut FixedBitSet {
         if let SetForm::Rows(rows) = &self.form {
             let mut bits = FixedBitSet::with_capacity(self.length);

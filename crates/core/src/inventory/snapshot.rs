@@ -1,4 +1,4 @@
-//! The snapshot: devices as rows of columns, with the questions that the pipeline asks of them.
+//! The snapshot: devices as rows of columns, and the queries that the pipeline needs.
 //!
 //! Does not read (that is `builder`) and does not select.
 
@@ -15,11 +15,11 @@ use crate::device::{Column, Field};
 use crate::text;
 use crate::time::Timestamp;
 
-/// The inventory at one moment. Rows stand in the order in which they were read; ids are distinct.
+/// The inventory at one moment. Rows are in the order in which they were read; ids are unique.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub(super) columns: Columns,
-    /// Tags as the newtype that callers use.
+    /// Tags as the callers' newtype.
     tags: Lists<TagId>,
     order: Vec<Row>,
     carriers: Lists<Row>,
@@ -27,7 +27,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Sorts by id and takes repeated ids out: the copy with the greater `lastSeen` stays, the first of equals.
+    /// Sorts by id and removes repeated ids: the copy with the later `lastSeen` stays, the first of equals.
     pub(super) fn new(mut columns: Columns) -> Snapshot {
         let (mut order, mut carriers) = rayon::join(|| sorted(&columns), || invert(&columns));
         let seen_at = |row: u32| columns.times[layout::LAST_SEEN][row as usize];
@@ -80,7 +80,7 @@ impl Snapshot {
         Some(self.columns.texts[layout::NAME].get(row.index())).filter(|name| !name.is_empty())
     }
 
-    /// What people call the device: its name, or its id where it has none.
+    /// A device's name for people: its name, or its id if it has none.
     pub fn label(&self, row: Row) -> &str {
         self.name(row).unwrap_or_else(|| self.id(row))
     }
@@ -95,7 +95,7 @@ impl Snapshot {
         self.columns.tag_names.get(tag.0 + 1).expect("tag ids come from this snapshot")
     }
 
-    /// One more than the greatest [`TagId`]. A tag of this range may have no carrier left.
+    /// The upper bound of [`TagId`]s. Some tags below it may have no carrier left.
     pub fn tag_count(&self) -> usize {
         self.columns.tag_names.bound() - 1
     }
@@ -110,7 +110,7 @@ impl Snapshot {
         self.columns.tag_names.find(text).map(|number| TagId(number - 1))
     }
 
-    /// The rows that carry a tag, ascending: lists, because a tenant may have more tags than fit as bitmaps.
+    /// The rows that carry a tag, ascending. A list, because a tenant may have more tags than bitmaps would fit in memory.
     pub fn carrier_rows(&self, tag: TagId) -> &[Row] {
         self.carriers.get(tag.0 as usize)
     }
@@ -135,8 +135,8 @@ impl Snapshot {
         self.order.binary_search_by(|row| self.id(*row).cmp(id)).ok().map(|index| self.order[index])
     }
 
-    /// The devices that a person means by a text: the one with this id; else all whose `computerDnsName` it is without case;
-    /// else all whose `deviceName` it is.
+    /// The devices that a person means by a text: the one with this id; else all with this `computerDnsName` without case; else
+    /// all with this `deviceName`.
     pub fn find_device(&self, text: &str) -> Vec<Row> {
         if let Some(row) = self.find(text) {
             return vec![row];
@@ -149,12 +149,12 @@ impl Snapshot {
         if full.is_empty() { named(Field::DeviceName) } else { full }
     }
 
-    /// A text, version or integer field as text; `None` where it is missing, and for fields of other kinds.
+    /// A text, version or integer field as text; `None` if it is missing, and for fields of other kinds.
     pub fn text(&self, field: Field, row: Row) -> Option<Cow<'_, str>> {
         self.plain(field, row).map(Cow::Borrowed)
     }
 
-    /// As [`Snapshot::text`], and booleans, borrowed.
+    /// Like [`Snapshot::text`], also for booleans, borrowed.
     pub(crate) fn plain(&self, field: Field, row: Row) -> Option<&str> {
         match field.column() {
             Column::Text(index) => Some(self.columns.texts[index].get(row.index())),
@@ -166,13 +166,13 @@ impl Snapshot {
         .filter(|text| !text.is_empty())
     }
 
-    /// Codes of a field of few distinct values run from 1 below this bound, and 0 is missing; `None` for other fields.
+    /// The upper bound of the codes of a field with few distinct values, which start at 1; 0 is missing. `None` for other fields.
     pub(crate) fn code_bound(&self, field: Field) -> Option<usize> {
         let Column::Symbol(index) = field.column() else { return None };
         Some(self.columns.symbols[index].dictionary.bound())
     }
 
-    /// The code of a field that has a [`Snapshot::code_bound`].
+    /// The code of a field with a [`Snapshot::code_bound`].
     pub(crate) fn code(&self, field: Field, row: Row) -> u32 {
         let Column::Symbol(index) = field.column() else { return 0 };
         self.columns.symbols[index].code(row.index())
@@ -184,7 +184,7 @@ impl Snapshot {
         self.columns.symbols[index].dictionary.get(code)
     }
 
-    /// Distinct words of closed lists that this version does not know.
+    /// Number of distinct words of closed lists that this version does not know.
     pub fn unknown_words(&self) -> u64 {
         let unknown = |field: &Field| {
             let known = field.known_values();
@@ -201,19 +201,19 @@ impl Snapshot {
         &self.columns.times[index]
     }
 
-    /// A time field; `None` where it is missing.
+    /// A time field; `None` if it is missing.
     pub fn time(&self, field: Field, row: Row) -> Option<Timestamp> {
         let Column::Time(index) = field.column() else { return None };
         let ticks = self.columns.times[index][row.index()];
         (ticks != NO_TIME).then(|| Timestamp::from_ticks(ticks))
     }
 
-    /// A boolean field; `None` where it is missing.
+    /// A boolean field; `None` if it is missing.
     pub fn boolean(&self, field: Field, row: Row) -> Option<bool> {
         self.plain(field, row).map(|word| word == "true")
     }
 
-    /// An integer field; `None` where it is missing.
+    /// An integer field; `None` if it is missing.
     pub fn integer(&self, field: Field, row: Row) -> Option<i64> {
         self.plain(field, row).and_then(|digits| digits.parse().ok())
     }
@@ -227,7 +227,7 @@ impl Snapshot {
         address::decode(bytes)
     }
 
-    /// Any field as people read it; `None` where it is missing (tags: where there are none).
+    /// Any field in the form for people; `None` if it is missing (tags: if there are none).
     pub fn shown(&self, field: Field, row: Row) -> Option<String> {
         let joined = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
         match field.column() {
@@ -249,10 +249,10 @@ fn split(name: &str) -> (&str, &str) {
     name.split_once('.').unwrap_or((name, ""))
 }
 
-/// The first bytes of an id as a number, and its row: comparisons rarely need the arena.
+/// The first bytes of an id as a number, and its row: comparing these rarely needs the arena.
 type IdKey = (u64, u32);
 
-/// Rows by id, equal ids by row.
+/// Rows by id; rows with equal ids in order.
 fn sorted(columns: &Columns) -> Vec<IdKey> {
     let ids = &columns.texts[layout::ID];
     let key = |row: u32| {
@@ -271,7 +271,7 @@ fn sorted(columns: &Columns) -> Vec<IdKey> {
     keys
 }
 
-/// For every tag the rows that carry it, ascending.
+/// For every tag, the rows that carry it, ascending.
 fn invert(columns: &Columns) -> Lists<Row> {
     let mut counts = vec![0u32; columns.tag_names.bound() - 1];
     columns.tags.all().iter().for_each(|tag| counts[*tag as usize] += 1);

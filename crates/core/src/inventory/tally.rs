@@ -1,10 +1,10 @@
-//! What a read counted beside the devices that became rows: devices that were skipped, and what pages say of the rest.
+//! Counts of a read besides the rows: skipped devices, and what pages say about further ones.
 //!
 //! Knows no JSON.
 
 use super::UntrustedReason;
 
-/// Names of unreadable devices that are kept for the message.
+/// Names of unreadable devices kept for the message.
 const NAMED: usize = 3;
 
 /// Counts of one or more parts of a read.
@@ -12,21 +12,21 @@ const NAMED: usize = 3;
 pub struct Tally {
     /// Devices that were skipped because they have no usable id.
     pub without_id: u64,
-    /// Devices that were skipped because `machineTags` is neither a list of texts nor null, a field stands twice, or a value cannot be
-    /// one of its field: what they are is unknown.
+    /// Devices that were skipped because `machineTags` is neither a list of texts nor null, a field appears twice, or a field has
+    /// a value that it cannot have: their state is unknown.
     pub unreadable: u64,
-    /// What the first of these are called.
+    /// The names or ids of the first of these.
     pub unreadable_names: Vec<String>,
-    /// What the list pages say of the devices that they do not hold.
+    /// What the list pages say about devices that they do not contain.
     pub(super) pages: Option<PageTally>,
 }
 
-/// One or more list pages in a row.
+/// Counts of one or more consecutive list pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PageTally {
     /// Their devices, skipped ones included.
     pub(super) rows: u64,
-    /// `@odata.count`, where a page has one.
+    /// `@odata.count`, if a page has one.
     pub(super) count: Option<u64>,
     /// Whether the last page has a link to a next one.
     pub(super) goes_on: bool,
@@ -38,7 +38,7 @@ impl Tally {
         self.without_id + self.unreadable
     }
 
-    /// Counts a device; `field` is the one whose value is none, where it is that.
+    /// Counts a device; `field` is the field with the impossible value, if that is the reason.
     pub(super) fn skip_unreadable(&mut self, name: &str, field: Option<&str>) {
         self.unreadable += 1;
         if self.unreadable_names.len() < NAMED {
@@ -49,7 +49,7 @@ impl Tally {
         }
     }
 
-    /// Takes in the counts of what follows.
+    /// Adds the counts of a later part.
     pub fn add(&mut self, later: &Tally) {
         self.without_id += later.without_id;
         self.unreadable += later.unreadable;
@@ -65,7 +65,7 @@ impl Tally {
         }
     }
 
-    /// The skipped devices as reasons against the read.
+    /// The reasons against the read from skipped devices.
     pub fn skips(&self) -> Vec<UntrustedReason> {
         let without_id = (self.without_id > 0).then_some(UntrustedReason::WithoutId(self.without_id));
         let unreadable = (self.unreadable > 0).then(|| UntrustedReason::UnreadableDevices {
@@ -75,7 +75,7 @@ impl Tally {
         without_id.into_iter().chain(unreadable).collect()
     }
 
-    /// Everything that speaks against a recorded read.
+    /// All reasons against a recorded read.
     pub fn reasons(&self) -> Vec<UntrustedReason> {
         let mut reasons = self.skips();
         if let Some(pages) = self.pages

@@ -1,4 +1,4 @@
-//! What the inventory promises about the service's answers.
+//! The inventory's promises about the service's answers.
 //!
 //! Tests only.
 use serde_json::json;

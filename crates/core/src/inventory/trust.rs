@@ -1,6 +1,6 @@
-//! How far a snapshot may be believed: every reason why a read could be short.
+//! How far a snapshot can be trusted: every reason why a read could be incomplete.
 //!
-//! Decides nothing about changes; what an untrusted inventory withholds is for `plan`.
+//! Decides nothing about changes; `plan` withholds those of an untrusted inventory.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{DEVICES, Guard, Percent};
 
-/// The verdict on a read. No reason: trusted.
+/// The verdict on a read. Without reasons it is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// Why the read could be short.
+    /// Why the read could be incomplete.
     pub reasons: Vec<UntrustedReason>,
 }
 
 impl Trust {
-    /// Whether nothing speaks against the read.
+    /// Whether there is no reason against the read.
     pub fn is_trusted(&self) -> bool {
         self.reasons.is_empty()
     }
@@ -29,16 +29,16 @@ impl Trust {
     }
 }
 
-/// Why a read could be short. Each shows as one sentence, lower case, without full stop.
+/// Why a read could be incomplete. Displays as a sentence in lower case without a full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UntrustedReason {
-    /// A file without the snapshot header: nobody says how many devices it should hold.
+    /// A file without the snapshot header: the number of its devices is unknown.
     NoHeader,
     /// A snapshot header without a count of devices.
     NoCount,
-    /// A snapshot file with fewer devices than its header says: torn.
+    /// A snapshot file with fewer devices than its header says: it is truncated.
     ShortFile {
-        /// What the header says.
+        /// The header's count.
         expected: u64,
         found: u64,
     },
@@ -48,12 +48,12 @@ pub enum UntrustedReason {
     Recorded(String),
     /// Pages repeated devices.
     RepeatedPage {
-        /// How many devices came twice.
+        /// Number of devices that came twice.
         devices: u64,
     },
     /// Pages contradict each other, in the reader's words.
     PagingContradiction(String),
-    /// Two passes over the list did not see the same devices.
+    /// Two passes over the list saw different devices.
     CountChanged {
         /// Devices of the first pass.
         first: u64,
@@ -62,30 +62,30 @@ pub enum UntrustedReason {
     },
     /// Devices without a usable id were skipped.
     WithoutId(u64),
-    /// Devices were skipped whose `machineTags` is neither a list of texts nor null, that have a field twice, or a value that cannot
-    /// be one of its field.
+    /// Devices were skipped because `machineTags` is neither a list of texts nor null, a field appears twice, or a field has a
+    /// value that it cannot have.
     UnreadableDevices {
         devices: u64,
-        /// What the first of them are called.
+        /// The names or ids of the first of them.
         names: Vec<String>,
     },
-    /// A recorded list page that says that there is more than it holds.
+    /// A recorded list page that says that it does not contain all devices.
     FirstPage {
         /// Devices of the recorded pages.
         devices: u64,
-        /// Devices of the list, where the page counts them.
+        /// Devices of the list, if the page counts them.
         of: Option<u64>,
     },
     /// Fewer devices than `guard.inventory.min`.
     BelowMinimum {
         /// Devices read.
         found: u64,
-        /// What the guard asks for.
+        /// The guard's minimum.
         minimum: u64,
     },
     /// Fewer than the baseline, by more than `guard.inventory.maxShrink`.
     Shrunk {
-        /// The source for people, with the name that it had before.
+        /// The source's name for people, with its previous name.
         what: String,
         /// `devices`, or the name of a lookup, list file or hunting query.
         source: String,
@@ -93,15 +93,15 @@ pub enum UntrustedReason {
         to: u64,
         limit: Percent,
     },
-    /// The kept counts cannot be read: any of them may have shrunk.
+    /// The kept counts cannot be read, so any of them may have shrunk.
     UnreadableBaselines { file: String },
     /// A delegated token sees only the devices of its user's groups.
     DelegatedToken,
     /// The service answered with no device at all.
     EmptyAnswer,
-    /// The list answered 404: the documentation's word for no recent device.
+    /// The list answered 404, which the documentation uses for "no recent device".
     NotFound,
-    /// The guard pins a tenant and the file names none.
+    /// The guard pins a tenant, and the file names none.
     NoTenant { pinned: String },
 }
 
@@ -182,30 +182,31 @@ impl fmt::Display for UntrustedReason {
     }
 }
 
-/// What a run counted: kept after a trusted run, compared by the next.
+/// The counts of a run: kept if it is trusted, and compared with by the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InventoryCounts {
     /// Devices read, before scope.
     pub devices: u64,
-    /// Rows of each lookup, list file and hunting result, by a name that people know.
+    /// Rows of each lookup, list file and hunting result, by its name for people.
     #[serde(default)]
     pub sources: BTreeMap<String, u64>,
 }
 
 impl InventoryCounts {
-    /// Everything that is counted, by its name.
+    /// The names of all counts.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         std::iter::once(DEVICES).chain(self.sources.keys().map(String::as_str))
     }
 }
 
-/// A word of a command line: in quotes where a shell would cut it.
+/// A word for a command line, in quotes if a shell would split it.
 fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/');
     if word.bytes().all(is_plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")).into() }
 }
 
-/// What the guard finds against a read, but for what shrank: that is `compare`. `tenant`: the id of the tenant that was read, as
+/// The guard's reasons against a read, except shrinking, which `compare` finds. `tenant`: the id of the tenant that was read, if
+/// known.
 /// far as known.
 pub fn judge(guard: &Guard, tenant: Option<&str>, counts: &InventoryCounts) -> Vec<UntrustedReason> {
     let mut reasons = Vec::new();

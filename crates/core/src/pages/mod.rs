@@ -1,6 +1,6 @@
-//! The pages of all codes, as in `docs/diagnostics`: what `validate --explain` prints and code-scanning pages link to.
+//! The pages of all codes from `docs/diagnostics`: `validate --explain` prints them and code-scanning pages link to them.
 //!
-//! Says nothing of its own; a test keeps the list and the folder the same.
+//! Adds nothing of its own; a test keeps the list and the folder the same.
 
 /// Code and page, in the order of the index.
 const PAGES: &[(&str, &str)] = &[

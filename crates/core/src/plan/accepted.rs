@@ -1,4 +1,4 @@
-//! Which contested changes the guard accepts: they stay contested, and are no drift while they are.
+//! The contested changes that the guard accepts. They stay contested, but are no drift meanwhile.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::policy::Acceptance;
 use crate::time::Date;
 
 impl Plan {
-    /// Whether some change is contested and no entry of `guard.accept` names it.
+    /// Whether some contested change is not covered by an entry of `guard.accept`.
     pub fn has_unaccepted(&self) -> bool {
         let mut contested = self.withheld.iter().filter(|group| group.reason == WithheldReason::Contested);
         contested.any(|group| group.unaccepted() > 0)
@@ -17,14 +17,14 @@ impl Plan {
 }
 
 impl Withheld {
-    /// Changes that the guard does not accept.
+    /// Number of changes that the guard does not accept.
     pub fn unaccepted(&self) -> u64 {
         let accepted = self.accepted.map_or(0, |accepted| accepted.changes);
         (self.additions + self.removals + self.values).saturating_sub(accepted)
     }
 }
 
-/// What the guard accepts of contested changes.
+/// The contested changes that the guard accepts.
 pub(super) fn accepted(desired: &Desired<'_>, plan: &Plan, devices: &[DeviceChange]) -> Option<Accepted> {
     let (policy, today) = (desired.policy, desired.now.date());
     let entries = policy.guard.accept.iter().zip(&desired.selections.accepted);
@@ -35,7 +35,7 @@ pub(super) fn accepted(desired: &Desired<'_>, plan: &Plan, devices: &[DeviceChan
     if counting.is_empty() {
         return None;
     }
-    // The first that names a change is the one that accepts it longest.
+    // Of several entries that cover a change, the first accepts it longest.
     counting.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.expires));
     let mut by_tag: HashMap<TagIndex, Vec<(&Acceptance, Option<&DeviceSet>)>> = HashMap::new();
     let (mut changes, mut until) = (0, None::<Date>);

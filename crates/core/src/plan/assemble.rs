@@ -1,6 +1,6 @@
-//! Assembles differences into devices with changes, and sets aside what is withheld.
+//! Assembles differences into devices with changes, and sets aside those that are withheld.
 //!
-//! The order of reasons is fixed: a protection takes a whole device; then missing data, then what history says, then trust.
+//! The order of reasons is fixed: a protection applies to a whole device; then missing data, then history, then trust.
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
@@ -27,36 +27,36 @@ enum ChangeSlot {
     /// The protection with this index.
     Protected(u32),
     Untrusted,
-    /// The rule with this index; none for a default value on a device whose value is not reported.
+    /// The rule with this index; `None` for a default value on a device whose value is not reported.
     Unresolved(Option<u32>),
     /// By this origin.
     Contested(String),
     /// With the service's words.
     Unwritable(String),
     Pending,
-    /// Waits for this tag.
+    /// Waits for the addition of this tag.
     Unconfirmed(Arc<str>),
-    /// Undone by this run.
+    /// This run undid it.
     Reverted(Arc<str>),
 }
 
-/// An addition that is not written now, and may hold removals.
+/// An addition that is not written now, and may hold back removals.
 struct HeldAddition {
     tag: TagIndex,
     cause: CauseIndex,
-    /// Another origin or the service keeps the tag away for good: what is ordered whatever else the device carries does not wait for it.
+    /// Another origin or the service keeps the tag away for good. Removals that are due anyway do not wait for it.
     is_contested: bool,
-    /// Where the removals go that it holds.
+    /// The slot of the removals that it holds back.
     slot: ChangeSlot,
 }
 
-/// Devices that are put together before the next ones: on all cores, in bounded memory.
+/// Devices assembled at a time: on all cores, in bounded memory.
 const AT_ONCE: usize = 1 << 16;
 
-/// Devices that are looked up before the first of them is put together: as many as the nearest cache holds.
+/// Devices looked up before the first of them is assembled: as many as fit in the nearest cache.
 const AHEAD: usize = 64;
 
-/// Differences by device, and the tables that they refer to.
+/// Differences by device, with their tables.
 pub(super) struct DifferencesByDevice<'a> {
     tags: ByDevice<TagEntry>,
     values: ByDevice<ValueEntry>,
@@ -64,7 +64,7 @@ pub(super) struct DifferencesByDevice<'a> {
     causes: Vec<Cause>,
 }
 
-/// Puts differences into the order of a plan, and makes the tags of their devices known.
+/// Puts differences in the order of a plan, and numbers the tags of their devices.
 pub(super) fn arrange<'a>(desired: &Desired<'_>, differences: Differences<'a>) -> DifferencesByDevice<'a> {
     let Differences { tags, values, mut names, causes } = differences;
     let rows = tags.iter().map(|entry| entry.row).chain(values.iter().map(|entry| entry.row));
@@ -80,7 +80,7 @@ pub(super) fn arrange<'a>(desired: &Desired<'_>, differences: Differences<'a>) -
     DifferencesByDevice { tags, values, names, causes: causes.list }
 }
 
-/// Fills a plan's tags, causes, changes, withheld and pending changes. The history is [`History::under`] the `tagCase` at hand.
+/// Fills a plan's tags, causes, changes, withheld and pending changes. The history is [`History::under`] this plan's `tagCase`.
 pub(super) fn assemble(
     desired: &Desired<'_>,
     history: &History,
@@ -91,7 +91,7 @@ pub(super) fn assemble(
     plan.causes = causes;
     let sorter = Sorter::new(desired, history, plan.is_trusted(), &plan.causes, &names);
     let mut groups: BTreeMap<ChangeSlot, Vec<DeviceChange>> = BTreeMap::new();
-    // Room for all at once: a list that grows step by step leaves holes of its own size. Pages that are not used cost nothing.
+    // Reserves memory for all at once: a list that grows step by step leaves holes of its own size. Unused pages cost nothing.
     let most = desired.snapshot.len().min(tags.entries.len() + values.entries.len());
     groups.insert(ChangeSlot::Planned, Vec::with_capacity(most));
     let mut devices = per_device(desired.snapshot.order_by_id(), &tags, &values);
@@ -158,10 +158,10 @@ fn next_try(
     }
 }
 
-/// Entries by device, devices in the order of their ids: counted into place, because a sort of millions by id is slow.
+/// Entries by device, devices in order of their ids. Counted into place, because sorting millions by id is slow.
 struct ByDevice<T> {
     entries: Vec<T>,
-    /// By row, one past the last entry of the device; empty where there are no entries at all.
+    /// By row, one past the last entry of the device; empty if there are no entries at all.
     ends: Vec<u32>,
 }
 
@@ -184,14 +184,14 @@ impl<T: Copy> ByDevice<T> {
         ByDevice { entries: placed, ends }
     }
 
-    /// The entries of a device, where those of the device before it end at `start`, which becomes their own end.
+    /// The entries of a device. The previous device's end at `start`, which becomes this device's end.
     fn next(&self, row: Row, start: &mut u32) -> &[T] {
         let Some(end) = self.ends.get(row.index()) else { return &[] };
         &self.entries[std::mem::replace(start, *end) as usize..*end as usize]
     }
 }
 
-/// What differs on one device: tags to add, tags to remove, bytewise, and the value.
+/// The differences on one device: tags to add, tags to remove, bytewise, and the value.
 struct DifferingDevice<'a> {
     row: Row,
     tags: &'a [TagEntry],
@@ -212,7 +212,7 @@ fn per_device<'a>(
     })
 }
 
-/// A device as it was read.
+/// A device as read.
 struct Observed<'a> {
     id: &'a str,
     name: Option<&'a str>,
@@ -220,15 +220,15 @@ struct Observed<'a> {
     value: Option<&'a Arc<str>>,
 }
 
-/// Where the changes of one device go.
+/// The slots of one device's changes.
 enum DeviceSlots {
-    /// All to one place, as nearly always.
+    /// The same slot for all, as nearly always.
     One(ChangeSlot),
-    /// Each tag, and the value.
+    /// One for each tag, and one for the value.
     Each(Vec<ChangeSlot>, Option<ChangeSlot>),
 }
 
-/// Decides for each change where it goes.
+/// Decides the slot of each change.
 struct Sorter<'a> {
     desired: &'a Desired<'a>,
     history: &'a History,
@@ -238,7 +238,7 @@ struct Sorter<'a> {
     causes: &'a [Cause],
     names: &'a TagNames<'a>,
     replacements: Replacements<'a>,
-    /// By tag: why no call may name it. Empty where nothing limits tags.
+    /// By tag: why no call may name it. Empty if tags have no limits.
     limited: Vec<Option<String>>,
 }
 
@@ -261,7 +261,7 @@ impl<'a> Sorter<'a> {
         Sorter { desired, history, known, is_trusted, causes, names, replacements, limited }
     }
 
-    /// Appends the changes of some devices to where they go.
+    /// Appends the changes of some devices to their slots.
     fn sort(&self, devices: &[DifferingDevice<'_>], groups: &mut BTreeMap<ChangeSlot, Vec<DeviceChange>>) {
         let targets: Vec<DeviceSlots> = devices.par_iter().map(|device| self.targets(device)).collect();
         let mut members: BTreeMap<&ChangeSlot, Vec<usize>> = BTreeMap::new();
@@ -278,8 +278,8 @@ impl<'a> Sorter<'a> {
             }
         }
         for (target, members) in members {
-            // In the order of ids, rows lie anywhere in memory. A loop that only looks them up waits for many of them at once; one
-            // that puts a device together after each waits for one after the other.
+            // In the order of ids, rows are anywhere in memory. A loop that only looks them up waits for many of them at once;
+            // one that also assembles each device waits for one after the other.
             let ahead = || (0..0, Vec::with_capacity(AHEAD));
             let changes = (0..members.len()).into_par_iter().map_init(ahead, |(range, observed), place| {
                 if !range.contains(&place) {
@@ -295,7 +295,7 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    /// A device as it was read.
+    /// A device as read.
     fn observe(&self, row: Row) -> Observed<'a> {
         let snapshot = self.desired.snapshot;
         Observed {
@@ -321,7 +321,7 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    /// The changes of one device that go to one target.
+    /// The changes of one device with the same slot.
     fn change(
         &self,
         device: &DifferingDevice<'_>,
@@ -409,7 +409,7 @@ impl<'a> Sorter<'a> {
         ChangeSlot::Planned
     }
 
-    /// Whether a removal waits for an addition that is not written now: the device must never have neither of the two.
+    /// Whether a removal waits for an addition that is not written now, because the device must never have neither tag.
     fn holds(&self, addition: &HeldAddition, removal: &TagEntry) -> bool {
         let caused = |tag: TagIndex, cause: CauseIndex| Caused {
             tag: &self.names.list[tag.0 as usize],
@@ -421,7 +421,7 @@ impl<'a> Sorter<'a> {
     }
 
     fn value_target(&self, entry: &ValueEntry) -> ChangeSlot {
-        // A default is no statement about this device; where the service reports nothing there is nothing to return from.
+        // A default says nothing about this device in particular: without a reported value there is nothing to change back.
         if let Some(rule) = entry.gap {
             return ChangeSlot::Unresolved(Some(rule));
         }
@@ -439,7 +439,7 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    /// Whether the list may show a device as it was before the write that is pending. A tag has two states only; a value that is
+    /// Whether the list may show the device as it was before the pending write. A tag has two states only; a value that is
     /// neither the old one nor ours was set by somebody else.
     fn may_be_old(&self, row: Row, key: &ChangeKey) -> bool {
         let before = self.history.values_before.get(&key.device);

@@ -1,6 +1,6 @@
-//! Cuts changes into calls that the service accepts: one tag, one action, at most 500 devices; one value, one device.
+//! Splits changes into calls that the service accepts: one tag, one action, at most 500 devices; one value, one device.
 //!
-//! Decides which calls and in what order they are preferred, not when they are sent; that is `apply`.
+//! Decides the calls and their order of preference, not when they are sent; that is `apply`.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -11,15 +11,15 @@ use super::{
     ValueRoute, combine,
 };
 
-/// The calls of a plan: every tag change is in exactly one tag call or combined, every value change is in exactly one value
-/// call or combined.
+/// The calls of a plan. Every tag change is in exactly one tag call or is combined, every value change is in exactly one value
+/// call or is combined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlannedCalls {
-    /// Bulk calls, the ones to send first in front: higher priority, then the larger. Where they go by `singleTag`, of one device each.
+    /// Bulk calls in order: higher priority first, then larger ones. If they go by `singleTag`, each has one device.
     pub tags: Vec<BulkCall>,
     /// `bulkTag` or `singleTag`: the lane of all of them.
     pub tag_lane: TagLane,
-    /// One call a device value, higher priority first.
+    /// One call per device value, higher priority first.
     pub values: Vec<ValueCall>,
     /// Devices (indices into [`Plan::changes`]) whose value and tags go in one `PATCH`, ascending.
     pub combined: Vec<u32>,
@@ -30,7 +30,7 @@ pub struct PlannedCalls {
 pub enum TagLane {
     #[default]
     Bulk,
-    /// One call a device: its answer proves the change, so that the list need not be read again.
+    /// One call per device: its answer proves the change, so the list need not be read again.
     Single,
 }
 
@@ -56,11 +56,11 @@ pub struct ValueCall {
     pub priority: i64,
 }
 
-/// How many calls [`work`] makes of a plan.
+/// Number of calls that [`work`] makes of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallCounts {
     pub bulk: u64,
-    /// Tag calls on the lane `singleTag`; where there are any, there are no bulk calls.
+    /// Tag calls on the lane `singleTag`; if there are any, there are no bulk calls.
     pub singles: u64,
     /// Value calls on the lane `setValue`.
     pub set_value: u64,
@@ -70,11 +70,11 @@ pub struct CallCounts {
     pub combined: u64,
     /// The provable minimum of calls for these options.
     pub minimum: u64,
-    /// With `combine`: the calls without it.
+    /// With `combine`: the number of calls without it.
     pub uncombined: Option<u64>,
 }
 
-/// Counts the calls of a plan without making them: a plan needs no more until it is applied.
+/// Counts the calls of a plan without making them, because they are not needed until it is applied.
 pub fn count(plan: &Plan, options: &Options) -> CallCounts {
     let choice = choice(plan, options);
     let mut sizes = vec![[0u64; 2]; plan.tags.len()];
@@ -106,13 +106,13 @@ pub fn count(plan: &Plan, options: &Options) -> CallCounts {
     }
 }
 
-/// The most tag changes that go by a call each: a bulk call of a busy plan does the work of hundreds.
+/// The most tag changes that are sent one per call: in a busy plan, a bulk call replaces hundreds of them.
 const MOST_SINGLES: u64 = 1_000;
 
 /// Devices on a page of the list.
 const PAGE: u64 = 10_000;
 
-/// How the tag changes go. A bulk call whose answer shows no device costs a read of the whole list as well.
+/// The lane of tag changes. A bulk call whose answer shows no device also costs a read of the whole list.
 fn tag_lane(plan: &Plan, options: &Options, changes: u64, bulk: u64) -> TagLane {
     let pages = plan.header.inventory.devices.div_ceil(PAGE).max(1);
     let is_fewer = changes <= (bulk + pages).min(MOST_SINGLES);
@@ -124,7 +124,7 @@ fn choice(plan: &Plan, options: &Options) -> combine::Choice {
     if options.combine { combine::choose(plan) } else { combine::Choice::default() }
 }
 
-/// The devices that are not combined, with their numbers.
+/// The devices that are not combined, with their indices.
 fn apart<'a>(plan: &'a Plan, choice: &'a combine::Choice) -> impl Iterator<Item = (u32, &'a DeviceChange)> {
     let numbered = plan.changes.iter().enumerate().map(|(index, change)| (index as u32, change));
     numbered.filter(|(device, _)| choice.devices.binary_search(device).is_err())
@@ -152,7 +152,7 @@ pub fn work(plan: &Plan, options: &Options) -> PlannedCalls {
     let most = if tag_lane == TagLane::Single { 1 } else { MAX_BULK };
     let mut tags = Vec::new();
     for ((tag, action), mut members) in groups {
-        // Within one tag and action the urgent devices fill the first call; priority never makes a call more.
+        // Within one tag and action, urgent devices fill the first call; priority never adds a call.
         members.sort_by_key(|(priority, device)| (std::cmp::Reverse(*priority), *device));
         for chunk in members.chunks(most) {
             let devices = chunk.iter().map(|(_, device)| *device).collect();
@@ -171,7 +171,7 @@ pub fn work(plan: &Plan, options: &Options) -> PlannedCalls {
     PlannedCalls { tags, tag_lane, values, combined: choice.devices }
 }
 
-/// The priority of a change with this cause: that of its rules, 0 where no rule is behind it.
+/// The priority of a change with this cause: its rules' priority, or 0 without a rule.
 pub fn priority(plan: &Plan, cause: &Cause) -> i64 {
     let Cause::Rule(rules) = cause else { return 0 };
     rules
@@ -182,8 +182,8 @@ pub fn priority(plan: &Plan, cause: &Cause) -> i64 {
         .unwrap_or(0)
 }
 
-/// How many of these value calls take the second lane where both are used: that evens out two lanes of equal limits.
-/// `patches` calls are on the second one already. Where no canary can be sound it is the only one.
+/// Number of value calls that use the second lane if both are used, so that two lanes with equal limits have the same load.
+/// `patches` calls are already on the second lane. If no canary can succeed, that is all of them.
 fn moved(plan: &Plan, options: &Options, values: usize, patches: usize) -> usize {
     let evened = ((values + patches) / 2).saturating_sub(patches);
     match options.values {
@@ -193,7 +193,7 @@ fn moved(plan: &Plan, options: &Options, values: usize, patches: usize) -> usize
     }
 }
 
-/// Whether some device may show that a `PATCH` of its value keeps tags: it gets a tag in this plan, or it keeps one that hunting
+/// Whether some device may prove that a `PATCH` of its value keeps tags: it gets a tag in this plan, or keeps one that hunting
 /// may know as manual.
 fn may_prove_patch(plan: &Plan, options: &Options) -> bool {
     let keeps_tag = |change: &DeviceChange| {
@@ -211,7 +211,7 @@ mod tests {
     use crate::device::DeviceValue;
     use crate::plan::{TagChange, ValueChange};
 
-    /// A plan of one rule cause for which each device has (tags to add, tags to remove, a value).
+    /// A plan with one rule as the cause, in which each device has (tags to add, tags to remove, a value).
     fn plan(devices: &[(&[u32], &[u32], bool)]) -> Plan {
         let changes = devices.iter().enumerate().map(|(index, (add, remove, value))| DeviceChange {
             id: format!("{index:08}").into(),
@@ -250,7 +250,7 @@ mod tests {
             assert_eq!(count.minimum, count.bulk + count.singles);
             (count.bulk, count.singles)
         };
-        // One tag each and one shared: three bulk calls and one of the list, or four calls that prove themselves.
+        // One tag each and a shared one: three bulk calls and a list read, or four calls that prove themselves.
         let few = plan(&[(&[1, 3], &[], false), (&[1], &[2], false)]);
         assert_eq!(lanes(&few, &options), (0, 4));
         assert_eq!(lanes(&few, &Options::default()), (3, 0));
@@ -294,7 +294,7 @@ mod tests {
         // One tag of its own: two calls either way, so the safer route stays.
         let even = count_of(&[(&[1], &[], true)]);
         assert_eq!((even.combined, even.minimum), (0, 2));
-        // A list that would become empty is never sent.
+        // An empty list is never sent.
         let emptied = count_of(&[(&[], &[1, 2, 3], true)]);
         assert_eq!((emptied.combined, emptied.minimum), (0, 4));
     }

@@ -1,6 +1,6 @@
 //! Why a change is planned.
 //!
-//! Knows no words for people; those are `report::words`.
+//! Has no text for people; `report::words` does.
 
 use std::sync::Arc;
 
@@ -13,36 +13,36 @@ pub enum Cause {
     Rule(Vec<u32>),
     /// The tag is claimed and no rule assigns it to the device.
     Unselected {
-        /// The claim as written (a family name for its members), and where it stands.
+        /// The claim as written (the family's name for a member).
         claim: String,
-        /// Where the claim stands.
+        /// The place of the claim.
         place: Place,
     },
     /// A stronger member of this family stays.
     Family {
         /// The family's name.
         family: String,
-        /// Where it stands.
+        /// The place of the family.
         place: Place,
     },
     /// The tag is retired.
     Retired {
-        /// Where.
+        /// The place of the entry in `retire`.
         place: Place,
     },
     /// The tag has a new name.
     Renamed {
         /// The new name.
         to: Arc<str>,
-        /// Where the rename stands.
+        /// The place of the rename.
         place: Place,
     },
     /// No rule gives the device a value.
     Default {
-        /// Where the default stands.
+        /// The place of the default.
         place: Place,
     },
-    /// A call of an earlier run took the tag along.
+    /// A call of an earlier run removed the tag by accident.
     Restored {
         /// The run.
         run: Arc<str>,

@@ -1,8 +1,8 @@
-//! Which devices to serve by one `PATCH`: the set that makes the number of calls least.
+//! Chooses the devices to serve with one `PATCH`, so that the number of calls is smallest.
 //!
-//! A combined device costs a read and a `PATCH` in place of its value call, so it pays only where it empties bulk calls:
-//! choose S to minimise `|S| + Σ ⌈(devices of a tag and action outside S) / 500⌉`. That is a covering problem; it is solved
-//! exactly by branch and bound as far as a fixed number of steps goes, and a bound is proved for the rest. Sends nothing.
+//! A combined device costs a read and a `PATCH` instead of its value call, so it only pays if it empties bulk calls: choose S to
+//! minimise `|S| + Σ ⌈(devices of a tag and action outside S) / 500⌉`. That is a covering problem; branch and bound solves it
+//! exactly within a fixed number of steps, and proves a bound for the rest. Sends nothing.
 
 use std::collections::HashMap;
 
@@ -54,7 +54,7 @@ pub(super) fn choose(plan: &Plan) -> Choice {
     choice
 }
 
-/// Devices to remove from a group of this size until it needs one call less: 1 to 500.
+/// Number of devices to remove from a group of this size until it needs one call less: 1 to 500.
 fn price(size: u32) -> u32 {
     (size - 1) % MAX_BULK as u32 + 1
 }
@@ -95,7 +95,7 @@ fn root(parents: &mut [u32], mut group: u32) -> u32 {
     group
 }
 
-/// What a search found: chosen items, and how many calls no choice can save more than.
+/// The result of a search: the chosen items, and an upper bound of the calls that any choice saves.
 struct ChosenItems {
     chosen: Vec<usize>,
     bound: u64,
@@ -106,10 +106,10 @@ struct Search<'a> {
     items: Vec<(usize, &'a [u32], f64)>,
     /// Devices still needed for the next saving, by group.
     missing: HashMap<u32, u32>,
-    /// The most that the items from this one on can gain.
+    /// The most that the items from this one on can save.
     ahead: Vec<f64>,
     chosen: Vec<usize>,
-    /// What the chosen devices are worth at most.
+    /// The most that the chosen devices can be worth.
     promise: f64,
     gain: i64,
     best: Vec<usize>,
@@ -149,7 +149,7 @@ impl<'a> Search<'a> {
     }
 
     fn run(mut self) -> ChosenItems {
-        // The most that any choice gains: every saving of every group, against the fewest devices.
+        // The most that any choice saves: every saving of every group, with the fewest devices.
         let limit = (self.ahead[0] + 1e-6).floor().max(0.0) as i64;
         self.greedy();
         let mut depth_first = vec![(0usize, false)];
@@ -214,7 +214,7 @@ impl<'a> Search<'a> {
         self.gain += 1;
     }
 
-    /// A first solution: whatever pays at once, or by promise, in order.
+    /// A first solution: everything that pays at once, or by promise, in order.
     fn greedy(&mut self) {
         for index in 0..self.items.len() {
             self.take(index);
@@ -233,7 +233,7 @@ mod tests {
     use crate::device::DeviceValue;
     use crate::plan::{CauseIndex, DeviceChange, TagChange, ValueChange};
 
-    /// Devices with a value change and these tags to add, and for each tag so many devices without a value change.
+    /// Devices with a value change and these tags to add, and this many devices without a value change for each tag.
     fn plan(devices: &[Vec<u32>], others: &[usize]) -> Plan {
         let change = |tags: &[u32], has_value: bool| DeviceChange {
             id: "d".into(),
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_large_problem_ends_with_a_bound() {
-        // Every device shares tags with its neighbours in a way that no order of search finds at once.
+        // Every device shares tags with its neighbours, so that no order of search finds the best choice at once.
         let devices: Vec<Vec<u32>> =
             (0..4_000u32).map(|index| vec![index % 97, 97 + index % 89, 186 + index % 83]).collect();
         let choice = choose(&plan(&devices, &[]));

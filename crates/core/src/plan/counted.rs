@@ -1,6 +1,7 @@
-//! What an invariant of the guard counts: whether a device counts before its change and after it, and how far a count is from a bound.
+//! Counting for an invariant of the guard: whether a device counts before and after its change, and how far a count is from a
+//! bound.
 //!
-//! Judges nothing: that is the guard's.
+//! Judges nothing; `guard` does.
 
 use super::{DeviceChange, Plan, TagIndex};
 use crate::policy::{Counted, Quantity};
@@ -9,7 +10,7 @@ pub(super) fn counts_before(plan: &Plan, change: &DeviceChange, counted: &Counte
     match counted {
         Counted::Value(value) => change.observed_value.as_deref() == Some(value.word()),
         Counted::Tag(tag) => change.observed_tags.iter().any(|observed| plan.is_tag(*observed, tag)),
-        // Counted over the whole inventory by `consequences`.
+        // `consequences` counts these over the whole inventory.
         Counted::Group { .. } => false,
     }
 }
@@ -28,7 +29,7 @@ pub(super) fn counts_after(plan: &Plan, change: &DeviceChange, counted: &Counted
     }
 }
 
-/// How far a count is below a quantity, in millionths of a device; negative above it.
+/// How far a count is below a quantity, in millionths of a device; negative if it is above.
 pub(super) fn shortfall(count: u64, quantity: Quantity, in_scope: u64) -> i128 {
     let wanted = match quantity {
         Quantity::Count(count) => i128::from(count) * 1_000_000,

@@ -1,6 +1,6 @@
-//! The difference between what is desired and what is live, as changes with causes.
+//! The differences between the desired and the live state, as changes with causes.
 //!
-//! Works tag by tag on sets of devices; only what differs is ever listed. What is withheld is decided in `assemble`.
+//! Works tag by tag on sets of devices, and only ever lists differences. `assemble` decides what is withheld.
 
 use std::num::NonZero;
 
@@ -19,13 +19,13 @@ use crate::diagnostic::{Diagnostic, Sources};
 use crate::inventory::DeviceSet;
 use crate::pattern::Glob;
 
-/// How many parts are settled at a time: enough for all cores, few enough to hold their sets.
+/// Parts settled at a time: enough for all cores, few enough to hold their sets in memory.
 const AT_ONCE: usize = 64;
 
-/// The plan that takes the live inventory to what is desired. The header says which tenant, policy, options and reasons for
-/// distrust; what it says about the inventory's size is filled in here. The guard's report is left empty.
+/// The plan that turns the live inventory into the desired state. The header gives tenant, policy, options and reasons for
+/// distrust; the inventory's size is filled in here. The guard's report stays empty.
 pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &Sources) -> Plan {
-    // The digest needs nothing but the inventory: it has every core busy while differences are listed and ordered on one.
+    // The digest only needs the inventory, and keeps all cores busy while one lists and orders the differences.
     let ((arranged, not_restored), digest) = rayon::join(
         || {
             let mut found = differences(desired, sources);
@@ -101,7 +101,7 @@ fn additions(desired: &Desired<'_>, part: &SettledPart, tag: &Settled, found: &m
     let mut given = tag.given.clone();
     given.difference_with(&tag.any_live);
     if !given.is_empty() {
-        // Without a search where only one rule gives the tag.
+        // No search if only one rule gives the tag.
         let only = match group.giving.as_slice() {
             [only] => Some(found.causes.number(CauseSource::Rules(vec![only.rule]))),
             _ => None,
@@ -158,7 +158,7 @@ fn removals(
     };
     let own = group.claimed.map_or_else(Vec::new, |_| covering(&group.name));
     for (reason, rows) in &tag.unwanted {
-        // Of a claimed new name nothing is added. Where a rule that could give it has no data, the old one is all that the device has.
+        // A claimed new name is not added. If a rule that could give it lacks data, the old name is all that the device has.
         let new_name = match *reason {
             Reason::Renamed(rename) => {
                 let new = &desired.policy.renames[rename as usize].to;
@@ -190,7 +190,7 @@ fn removals(
             let name = found.names.of_live(*spelling);
             for local in rows.iter() {
                 let row = part.window.row(local);
-                // What `retire` or a ban of the same or a higher priority orders is done whatever the template would give.
+                // A removal by `retire`, or by a ban of the same or a higher priority, happens whatever the template would give.
                 let yields_to = |gap: &Gap| match *reason {
                     Reason::Rule => {
                         desired.ban_priority(group, row) < desired.policy.rules[gap.rule as usize].priority

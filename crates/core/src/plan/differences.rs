@@ -1,6 +1,6 @@
-//! Differences of tags and values by device, and the tables that they refer to: tags and causes, each once.
+//! Differences of tags and values by device, with their tables: each tag and cause once.
 //!
-//! Finds nothing; that is for `diff` and `open`.
+//! `diff` and `open` find them.
 
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -15,33 +15,34 @@ use crate::device::{DeviceValue, Field};
 use crate::diagnostic::Sources;
 use crate::inventory::{DeviceSet, Row, TagId};
 
-/// One difference of one tag on one device.
+/// A difference of one tag on one device.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TagEntry {
     pub(super) row: Row,
     pub(super) tag: TagIndex,
     pub(super) cause: CauseIndex,
     pub(super) is_removal: bool,
-    /// An addition that depends on data which cannot be believed.
+    /// Whether it is an addition that depends on untrusted data.
     pub(super) is_doubted: bool,
-    /// One more than the rule whose template could yield the tag if its data were not missing, or that is undecided: there may be millions of entries, and this takes half of an optional number.
+    /// One more than the index of the undecided rule, or of the rule whose template could yield the tag if its data were present.
+    /// There may be millions of entries, and this takes half the space of an optional number.
     pub(super) gap: Option<NonZero<u32>>,
 }
 
-/// One difference of a value.
+/// A difference of a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValueEntry {
     pub(super) row: Row,
     pub(super) to: DeviceValue,
     pub(super) cause: CauseIndex,
     pub(super) is_default: bool,
-    /// It depends on data which cannot be believed.
+    /// Whether it depends on untrusted data.
     pub(super) is_doubted: bool,
-    /// The undecided rule on which it depends.
+    /// The undecided rule that it depends on.
     pub(super) gap: Option<u32>,
 }
 
-/// Everything that differs, and the tables that it refers to.
+/// All differences, and the tables that they refer to.
 pub(super) struct Differences<'a> {
     pub(super) tags: Vec<TagEntry>,
     pub(super) values: Vec<ValueEntry>,
@@ -50,7 +51,7 @@ pub(super) struct Differences<'a> {
 }
 
 impl<'a> Differences<'a> {
-    /// None yet.
+    /// An empty list.
     pub(super) fn new(desired: &'a Desired<'a>, sources: &'a Sources) -> Differences<'a> {
         Differences {
             tags: Vec::new(),
@@ -61,13 +62,13 @@ impl<'a> Differences<'a> {
     }
 }
 
-/// The plan's tags, each once, and the texts that its devices share.
+/// The plan's tags, each once, and the texts that devices share.
 pub(super) struct TagNames<'a> {
     desired: &'a Desired<'a>,
     pub(super) list: Vec<Arc<str>>,
     texts: HashMap<Arc<str>, TagIndex>,
     live: Vec<Option<TagIndex>>,
-    /// By their code in the snapshot.
+    /// By code in the snapshot.
     values: Vec<Option<Arc<str>>>,
 }
 
@@ -86,14 +87,14 @@ impl<'a> TagNames<'a> {
         }
     }
 
-    /// Makes the tags that devices carry known to [`TagNames::live`]. Those that nothing changes are numbered last, in their order
-    /// in the snapshot.
+    /// Numbers the tags of these devices for [`TagNames::live`]. Tags that no change uses come last, in their order in the
+    /// snapshot.
     pub(super) fn observe(&mut self, devices: &DeviceSet) {
         let snapshot = self.desired.snapshot;
         let carried: Vec<AtomicBool> = snapshot.tag_ids().map(|_| AtomicBool::new(false)).collect();
         (0..snapshot.len() as u32).into_par_iter().map(Row).filter(|row| devices.contains(*row)).for_each(
             |row| {
-                // Nearly every tag was seen before: a core that only looks takes no line of memory from the others.
+                // Nearly every tag was seen before, and reading it first does not take its cache line from the other cores.
                 for tag in snapshot.tags(row).iter().map(|tag| &carried[tag.0 as usize]) {
                     if !tag.load(Ordering::Relaxed) {
                         tag.store(true, Ordering::Relaxed);
@@ -108,7 +109,7 @@ impl<'a> TagNames<'a> {
         }
     }
 
-    /// The index of a tag that was observed.
+    /// The index of an observed tag.
     pub(super) fn live(&self, tag: TagId) -> TagIndex {
         self.live[tag.0 as usize].expect("the tags of devices with changes were observed")
     }
@@ -118,7 +119,7 @@ impl<'a> TagNames<'a> {
         self.values[self.desired.snapshot.code(Field::DeviceValue, row) as usize].as_ref()
     }
 
-    /// The place of every tag in bytewise order.
+    /// The rank of every tag in bytewise order.
     pub(super) fn places(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.list.len() as u32).collect();
         order.sort_unstable_by_key(|index| &*self.list[*index as usize]);
@@ -151,7 +152,7 @@ impl<'a> TagNames<'a> {
     }
 }
 
-/// A cause by index into the policy.
+/// A cause, by index into the policy.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum CauseSource {
     Rules(Vec<u32>),

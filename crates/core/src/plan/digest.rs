@@ -1,6 +1,6 @@
-//! Digests of documents: SHA-256 over the canonical form of RFC 8785, so that key order and white space mean nothing.
+//! Digests of documents: SHA-256 over the canonical form of RFC 8785, so that key order and white space do not matter.
 //!
-//! Proves that a plan is the one that was reviewed and not damaged since; it is no signature.
+//! Proves that a plan is the reviewed one and undamaged. It is not a signature.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -18,16 +18,16 @@ pub fn sha256(bytes: &[u8]) -> String {
     digest.finish()
 }
 
-/// A SHA-256 of bytes that come in pieces.
+/// A SHA-256 over bytes that come in pieces.
 pub(super) struct Sha256(ring::digest::Context);
 
 impl Sha256 {
-    /// Of nothing yet.
+    /// Starts without any bytes.
     pub(super) fn new() -> Sha256 {
         Sha256(ring::digest::Context::new(&ring::digest::SHA256))
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -41,7 +41,7 @@ impl Sha256 {
 /// The canonical form of a JSON document without the named top-level keys.
 ///
 /// # Errors
-/// Where the text is no JSON object, repeats a key, or holds a number outside the range that JSON numbers share.
+/// The text is not a JSON object, repeats a key, or has a number outside the range that all JSON readers share.
 pub fn canonical(json: &str, without: &[&str]) -> Result<String, serde_json::Error> {
     let mut out = Vec::with_capacity(json.len());
     out.push(b'{');
@@ -60,7 +60,7 @@ pub fn canonical(json: &str, without: &[&str]) -> Result<String, serde_json::Err
 /// Appends the canonical form of any JSON value.
 ///
 /// # Errors
-/// Where the text is no JSON, an object repeats a key, or a number is outside the range that JSON numbers share.
+/// The text is not JSON, an object repeats a key, or a number is outside the range that all JSON readers share.
 pub(super) fn append(json: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(json);
     Canonical { out }.deserialize(&mut reader)?;
@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
     }
 }
 
-/// Puts members in canonical order. Says whether they were, and refuses a key that appears twice.
+/// Sorts members into canonical order. Returns whether they already were; refuses a repeated key.
 fn sort<Value>(members: &mut [(Cow<'_, str>, Value)]) -> Result<bool, String> {
     if members.is_sorted_by(|one, other| by_utf16(&one.0, &other.0).is_lt()) {
         return Ok(true);
@@ -173,7 +173,7 @@ impl<'de> Visitor<'de> for Canonical<'_> {
         append_text(value, self.out).map_err(E::custom)
     }
 
-    /// A text that the reader could borrow stands in the input without escapes, so it needs none.
+    /// A text that could be borrowed has no escapes in the input, so it needs none.
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<(), E> {
         append_plain(value, self.out);
         Ok(())
@@ -199,7 +199,7 @@ impl<'de> Visitor<'de> for Canonical<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         self.out.push(b'{');
         let start = self.out.len();
-        // Each member without the comma before it.
+        // Each member without its leading comma.
         let mut members: Vec<(Cow<'de, str>, Range<usize>)> = Vec::new();
         while let Some(key) = entries.next_key_seed(CanonicalKeySeed)? {
             if !members.is_empty() {
@@ -228,7 +228,7 @@ impl<'de> Visitor<'de> for Canonical<'_> {
     }
 }
 
-/// serde_json escapes exactly as RFC 8785 asks: the two-letter forms, then lower-case \u00xx.
+/// serde_json escapes exactly as RFC 8785 requires: the two-letter forms, then lower-case \u00xx.
 fn append_text(text: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     serde_json::to_writer(out, text)
 }
@@ -247,7 +247,7 @@ fn by_utf16(one: &str, other: &str) -> Ordering {
     one.encode_utf16().cmp(other.encode_utf16())
 }
 
-/// A key, borrowed from the text where it has no escapes.
+/// A key, borrowed from the text if it has no escapes.
 struct CanonicalKeySeed;
 
 impl<'de> DeserializeSeed<'de> for CanonicalKeySeed {
@@ -274,7 +274,7 @@ impl<'de> Visitor<'de> for CanonicalKeySeed {
     }
 }
 
-/// Refuses integers that a double cannot hold: two readers would see two numbers.
+/// Refuses integers that a double cannot represent, because two readers would see different numbers.
 fn exact<E: de::Error>(magnitude: u64) -> Result<(), E> {
     if magnitude > 1 << 53 {
         return Err(E::custom(format!("{magnitude} is too large for a number in JSON")));
@@ -282,7 +282,7 @@ fn exact<E: de::Error>(magnitude: u64) -> Result<(), E> {
     Ok(())
 }
 
-/// A double as ECMAScript writes it.
+/// A double in ECMAScript's format.
 fn number(value: f64) -> Option<String> {
     if !value.is_finite() {
         return None;

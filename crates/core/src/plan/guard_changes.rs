@@ -1,17 +1,17 @@
-//! How the figures of one guard differ from another's, defaults included: a reviewer must see first that the rails
-//! themselves were moved.
+//! How the figures of one guard differ from another's, defaults included: a reviewer must see first that the rails themselves
+//! moved.
 //!
-//! Judges nothing; one sentence a difference. Lists of the guard are compared as they are written: `policy::differences`.
+//! Judges nothing; one sentence per difference. `policy::differences` compares the guard's lists, as they are written.
 
 use std::collections::BTreeMap;
 
 use crate::policy::{Axis, Guard, Quantity};
 use crate::time::spoken;
 
-/// What a guard says, key by key, in words that do not depend on where it stands.
+/// The statements of a guard by key, in words that do not depend on their place.
 type Statements = BTreeMap<String, String>;
 
-/// One sentence for each difference, the loss of the whole guard first.
+/// One sentence per difference, the loss of the whole guard first.
 pub fn changes(base: &Guard, new: &Guard) -> Vec<String> {
     let mut sentences = Vec::new();
     if base.span.is_some() && new.span.is_none() {

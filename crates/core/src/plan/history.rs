@@ -1,4 +1,4 @@
-//! What a plan needs besides policies and inventory: what earlier runs did, and how the service stores tags.
+//! Input of a plan besides policies and inventory: the changes of earlier runs, and how the service stores tags.
 //!
 //! Reads no journal itself; an empty history plans everything.
 
@@ -12,30 +12,31 @@ use crate::time::Timestamp;
 /// What the journals of earlier runs say about changes that the list does not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// Bounced in the last three runs, or known to come from elsewhere, with the origin that holds the old state.
+    /// Bounced in the last three runs, or known to come from elsewhere; with the origin that holds the old state.
     pub contested: BTreeMap<ChangeKey, String>,
-    /// When those that bounced are tried again.
+    /// When bounced changes are tried again.
     pub contested_until: BTreeMap<ChangeKey, Timestamp>,
-    /// What the service refuses run after run, by device.
+    /// Changes that the service refuses run after run, by device.
     pub unwritable: BTreeMap<Arc<str>, Vec<Unwritable>>,
-    /// Confirmed by an answer so lately that the list may not show it yet.
+    /// Confirmed by an answer so recently that the list may not show it yet.
     pub pending: BTreeSet<ChangeKey>,
-    /// When the list shows all of these, at the latest.
+    /// The latest time by which the list shows all of these.
     pub shown_by: Option<Timestamp>,
-    /// By device with a pending value: the values that the list showed before these writes. Another one is somebody
-    /// else's. A device without an entry is not known.
+    /// By device with a pending value: the values that the list showed before these writes. Any other value is from somebody
+    /// else. A device without an entry is unknown.
     pub values_before: BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>,
-    /// What the policies may want although a run undid it, with that run.
+    /// Changes that a run undid although the policies may want them, with that run.
     pub reverted: BTreeMap<ChangeKey, Arc<str>>,
-    /// Devices that a run of the last 24 hours wrote: the service may not have put them into their group yet.
+    /// Devices that a run of the last 24 hours wrote: the service may not have moved them to their group yet.
     pub written_lately: BTreeSet<Arc<str>>,
-    /// Tags that calls of earlier runs took along, as the additions that put them back. What the list shows again is not owed.
+    /// Tags that calls of earlier runs removed by accident, as the additions that put them back. A tag that the list shows again
+    /// is no longer due.
     pub lost: BTreeMap<ChangeKey, Owed>,
     /// Devices that wait for their wave of an open rollout, with its run.
     pub waiting_for_wave: BTreeMap<Arc<str>, String>,
     /// The other policy sets of the tenant.
     pub others: Vec<OtherSet>,
-    /// What earlier runs of the policy set did, as the guard counts it; none where no state is kept.
+    /// The work of earlier runs of the policy set, as the guard counts it; `None` if no state is kept.
     pub past: Option<guard::Past>,
     /// How the service stores tags: case, blanks and length.
     pub limits: TagLimits,
@@ -46,14 +47,15 @@ pub struct History {
 pub struct Owed {
     /// Its run.
     pub run: Arc<str>,
-    /// When the loss was seen, at the latest.
+    /// The latest time at which the loss was noticed.
     pub lost: Timestamp,
-    /// Until when the list may still show the tag although it is gone; none once a read has missed it, or that time has passed.
+    /// The time until which the list may still show the lost tag; `None` after a read has missed it, or that time has passed.
     pub shown_until: Option<Timestamp>,
 }
 
 impl History {
-    /// With the keys that [`ChangeKey::under`] and [`ChangeKey::awaited`] give: an earlier run may have spelled a tag otherwise.
+    /// The history with the keys of [`ChangeKey::under`] and [`ChangeKey::awaited`], because an earlier run may have used another
+    /// spelling of a tag.
     pub(super) fn under(&self, case: TagCase) -> Cow<'_, History> {
         if case == TagCase::Exact {
             return Cow::Borrowed(self);
@@ -72,7 +74,7 @@ fn by_tag<T: Clone>(by_key: &BTreeMap<ChangeKey, T>, case: TagCase) -> BTreeMap<
 }
 
 impl ChangeKey {
-    /// What two keys have in common exactly when they are about one change where tags compare so.
+    /// A key that two changes share exactly when they are the same change under this `tagCase`.
     pub fn under(&self, case: TagCase) -> Cow<'_, ChangeKey> {
         let (ChangeWhat::Add(tag) | ChangeWhat::Remove(tag)) = &self.what else { return Cow::Borrowed(self) };
         let folded = case.key(tag);
@@ -87,8 +89,8 @@ impl ChangeKey {
         Cow::Owned(ChangeKey { device: self.device.clone(), what })
     }
 
-    /// As [`ChangeKey::under`], for what the list does not show yet: an addition brings the tag in any spelling, a removal takes the
-    /// one away that was live. Another one in the list is not the state from before the write.
+    /// Like [`ChangeKey::under`], for changes that the list does not show yet. An addition gives the tag in any spelling; a
+    /// removal removes the live spelling, and another one in the list is not the state before the write.
     pub fn awaited(&self, case: TagCase) -> Cow<'_, ChangeKey> {
         match self.what {
             ChangeWhat::Remove(_) => Cow::Borrowed(self),

@@ -1,16 +1,16 @@
-//! Rules, selectors and protections that hold for no device: likely slips, so they are said.
+//! Reports rules, selectors and protections that match no device, because they are probably slips.
 //!
-//! Judges nothing; a plan with them is as good as any.
+//! Judges nothing; a plan with them is valid.
 
 use super::Warning;
 use crate::desired::Desired;
 use crate::inventory::DeviceSet;
 
-/// The most names that a sentence lists.
+/// The most names in a sentence.
 const NAMED: usize = 5;
 
-/// Notes on rules and selectors in force, and a warning on protections, that hold for no device in scope. With no device read
-/// there is nothing to say.
+/// Notes on rules and selectors in force that match no device in scope, and a warning on such protections. Nothing if no device
+/// was read.
 pub(super) fn idle(desired: &Desired<'_>) -> Vec<Warning> {
     if desired.snapshot.is_empty() {
         return Vec::new();

@@ -1,18 +1,18 @@
-//! What was measured of the service's tags, so that no call goes out that would be about another tag.
+//! How the service was measured to store tags, so that no call is sent that would affect another tag.
 //!
-//! Measures nothing; that is `probe`.
+//! Measures nothing; `probe` does.
 
-/// How the service stores a tag's text, as far as it was measured.
+/// How the service stores a tag's text, as far as measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TagLimits {
     /// The most characters that it keeps.
     pub longest: Option<u64>,
-    /// Whether it takes white space off the ends.
+    /// Whether it trims white space at the ends.
     pub trims: bool,
 }
 
 impl TagLimits {
-    /// Why a call for this tag would be about another one.
+    /// Why a call for this tag would affect another one.
     pub fn refusal(self, tag: &str) -> Option<String> {
         let longest = self.longest.filter(|longest| tag.chars().count() as u64 > *longest);
         if let Some(longest) = longest {

@@ -1,6 +1,6 @@
-//! What caps and invariants are measured against.
+//! Measures the bases of caps and invariants.
 //!
-//! Judges nothing; that is `guard`.
+//! Judges nothing; `guard` does.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::inventory::{DeviceSet, TagId};
 use crate::policy::Counted;
 use crate::text;
 
-/// Measures the live inventory for this plan; what invariants count afterwards is left equal to what they count before.
+/// Measures the live inventory for this plan. The counts of invariants after the plan are left equal to those before.
 pub(super) fn measures(desired: &Desired<'_>, plan: &Plan) -> Measures {
     let snapshot = desired.snapshot;
     let in_scope = |tag: TagId| {
@@ -43,7 +43,7 @@ pub(super) fn measures(desired: &Desired<'_>, plan: &Plan) -> Measures {
     }
 }
 
-/// How many devices in scope an invariant counts.
+/// Number of devices in scope that an invariant counts.
 fn counted(desired: &Desired<'_>, counted: &Counted) -> u64 {
     let snapshot = desired.snapshot;
     let mut rows = match counted {

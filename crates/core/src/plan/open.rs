@@ -1,6 +1,6 @@
-//! Differences on devices where unknown data decides: each is withheld, whichever way it would go.
+//! Differences on devices where unknown data decides: each is withheld, in either direction.
 //!
-//! What is open is for `desired`; here are the changes that would follow if the rules in question held, and the rule that is named.
+//! `desired` finds the open devices. This gives the changes that would follow if the undecided rules held, and the rule to name.
 
 use std::num::NonZero;
 
@@ -9,7 +9,7 @@ use crate::desired::{Desired, Settled, SettledPart, TagGroup};
 use crate::device::DeviceValue;
 use crate::inventory::{DeviceSet, Row};
 
-/// The rule on which a tag depends, as [`TagEntry::gap`] has it.
+/// The rule that a tag depends on, in the form of [`TagEntry::gap`].
 pub(super) fn gap(
     desired: &Desired<'_>,
     part: &SettledPart,
@@ -85,7 +85,7 @@ pub(super) fn differences(
     }
 }
 
-/// What would take a live tag away: a rule that forbids it, else a stronger member of its family.
+/// What would remove a live tag: a rule that forbids it, else a stronger member of its family.
 fn cause(group: &TagGroup, bans: Vec<u32>) -> Option<CauseSource> {
     match group.family {
         _ if !bans.is_empty() => Some(CauseSource::Rules(bans)),
@@ -101,14 +101,14 @@ fn undecided(desired: &Desired<'_>, rules: impl Iterator<Item = u32>, row: Row) 
     rules
 }
 
-/// The undecided rule on which a device's value depends.
+/// The undecided rule that a device's value depends on.
 pub(super) fn value_gap(desired: &Desired<'_>, row: Row) -> Option<u32> {
     let is_open = desired.values.open.iter().any(|rows| rows.contains(row));
     if is_open { desired.undecided_valuer(row) } else { None }
 }
 
-/// The values that devices would get only if undecided rules held: the value of the first of them, where nothing
-/// else changes the value.
+/// The values that devices would get only if undecided rules held: the value of the first such rule, unless something else
+/// changes the value.
 pub(super) fn values(desired: &Desired<'_>, found: &mut Differences<'_>) {
     let snapshot = desired.snapshot;
     let mut told = DeviceSet::of(snapshot.len(), found.values.iter().map(|entry| entry.row));

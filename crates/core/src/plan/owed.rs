@@ -1,6 +1,6 @@
-//! Tags that calls of earlier runs took along: a change that puts each back, as long as the policies would let it stay.
+//! Puts back tags that calls of earlier runs removed by accident, if the policies would let them stay.
 //!
-//! Which tags are owed is for the journals; whether the list shows one again is seen here.
+//! Journals know the lost tags; this checks whether the list shows them again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::inventory::Row;
 use crate::policy::TagExpressionKind;
 use crate::tag;
 
-/// The most owed tags without a plan that are reported one by one.
+/// The most lost tags outside the plan that are reported one by one.
 const MOST_TOLD: usize = 20;
 
-/// Adds a change for each tag that is owed. Says which no plan puts back, or not yet.
+/// Adds a change for each lost tag. Warns about those that no plan puts back, or not yet.
 pub(super) fn restore(
     desired: &Desired<'_>,
     owed: &BTreeMap<ChangeKey, Owed>,
@@ -69,7 +69,7 @@ pub(super) fn restore(
     left.into_iter().map(|message| Warning { code: "W0606".into(), message }).collect()
 }
 
-/// The device and the tag, where the list shows the device, and whether it shows the tag too.
+/// The device's row and the tag, if the list shows the device, and whether it shows the tag as well.
 fn seen<'k>(desired: &Desired<'_>, key: &'k ChangeKey) -> Option<(Row, &'k Arc<str>, bool)> {
     let ChangeWhat::Add(tag) = &key.what else { return None };
     let snapshot = desired.snapshot;
@@ -79,7 +79,7 @@ fn seen<'k>(desired: &Desired<'_>, key: &'k ChangeKey) -> Option<(Row, &'k Arc<s
     Some((row, tag, is_live))
 }
 
-/// Why a plan cannot hold the change.
+/// Why a plan cannot contain the change.
 fn out_of_reach(desired: &Desired<'_>, tag: &str, row: Row) -> Option<String> {
     if !desired.selections.scope.contains(row) {
         return Some("the device is out of the policies' scope".to_owned());
@@ -90,7 +90,7 @@ fn out_of_reach(desired: &Desired<'_>, tag: &str, row: Row) -> Option<String> {
     tag::check(tag).err().map(|fault| fault.to_string())
 }
 
-/// Whether the policies would take the tag away from the device if it were there. Where they do not know, it would stay.
+/// Whether the policies would remove the tag from the device. If that is unknown, the tag would stay.
 fn is_against(desired: &Desired<'_>, tag: &str, row: Row) -> bool {
     let (policy, case) = (desired.policy, desired.tag_case);
     let rules = || policy.rules.iter().enumerate().filter(|(_, rule)| rule.is_live(desired.now));

@@ -1,4 +1,4 @@
-//! Which addition takes the place of which removal on the same device: the removal must wait for it.
+//! Pairs additions with the removals that they replace on the same device: the removal must wait for the addition.
 //!
 //! Looks at one addition and one removal at a time; `assemble` and `stale` know which additions are not written now.
 
@@ -12,11 +12,11 @@ use crate::text;
 pub struct Replacements<'a> {
     policy: &'a Policy,
     case: TagCase,
-    /// The globs among the claims, matched as `tagCase` says.
+    /// The globs among the claims, matched under `tagCase`.
     globs: Vec<Glob>,
 }
 
-/// A tag with the cause of its change.
+/// A tag and the cause of its change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caused<'a> {
     pub(super) tag: &'a str,
@@ -37,7 +37,7 @@ impl<'a> Replacements<'a> {
         }
     }
 
-    /// Whether an addition takes the place of a removal: a twin, a rename, the same rule, family or claim.
+    /// Whether an addition replaces a removal: a twin, a rename, the same rule, family or claim.
     pub(super) fn replaces(&self, added: Caused<'_>, removed: Caused<'_>) -> bool {
         text::equal(added.tag, removed.tag)
             || is_renamed(self.case, added.tag, removed.cause)
@@ -53,7 +53,7 @@ impl<'a> Replacements<'a> {
         })
     }
 
-    /// One literal claim covers two tags only where they are one tag.
+    /// A literal claim covers two tags only if they are the same tag.
     fn is_same_claim(&self, added: &str, removed: &str) -> bool {
         let is_hidden = |tag: &str| tag::is_reserved(tag) && !self.policy.guard.allows_reserved();
         !is_hidden(added)
@@ -62,7 +62,7 @@ impl<'a> Replacements<'a> {
     }
 }
 
-/// Whether the removal is that of an old name whose new name is added.
+/// Whether the removal is of an old name whose new name is added.
 fn is_renamed(case: TagCase, added: &str, cause: &Cause) -> bool {
     matches!(cause, Cause::Renamed { to, .. } if case.is_same(to, added))
 }
@@ -74,7 +74,7 @@ fn is_same_rule(added: &Cause, removed: &Cause) -> bool {
     }
 }
 
-/// Whether a removal follows from the addition alone: `removeTags` and `retire` order theirs whatever else a device carries.
+/// Whether a removal follows only from the addition. `removeTags` and `retire` remove tags whatever else a device carries.
 pub(super) fn is_consequence(cause: &Cause) -> bool {
     matches!(cause, Cause::Unselected { .. } | Cause::Family { .. } | Cause::Renamed { .. })
 }

@@ -1,7 +1,7 @@
-//! Undoing a run: the inverse of its confirmed changes, as a plan like any other.
+//! Undoes a run: the inverse of its confirmed changes, as a plan like any other.
 //!
-//! A change is undone only where the device is still as the run left it: what somebody changed since is theirs. A plan file
-//! only narrows what is undone: the run's own plan and journal say what there is to undo.
+//! A change is undone only if the device is still as the run left it: later changes belong to others. A plan file can only narrow
+//! what is undone; the run's own plan and journal say what can be.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -16,12 +16,12 @@ use crate::device::DeviceValue;
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::tag::{RESERVED, is_reserved};
 
-/// Where a revert may act.
+/// The devices and tags that a revert may touch.
 #[derive(Clone, Copy, Debug)]
 pub struct RevertScope<'a> {
-    /// The devices as they are.
+    /// The current devices.
     pub snapshot: &'a Snapshot,
-    /// Devices that the policies may touch.
+    /// Devices in the policies' scope.
     pub scope: &'a DeviceSet,
     /// Devices that a protection matches.
     pub protected: &'a DeviceSet,
@@ -29,7 +29,7 @@ pub struct RevertScope<'a> {
     pub allows_reserved: bool,
 }
 
-/// A run as the state proves it: what is undone comes from here, never from a plan file.
+/// A run, as the state proves it. What is undone comes from here, never from a plan file.
 #[derive(Clone, Copy, Debug)]
 pub struct RevertedRun<'a> {
     /// The id of the run to undo.
@@ -40,8 +40,8 @@ pub struct RevertedRun<'a> {
     pub confirmed: &'a HashSet<ChangeKey>,
 }
 
-/// The inverse of the confirmed changes of a run. `fresh`: a plan of today's policies on today's inventory, for header, base
-/// figures and warnings.
+/// The inverse of a run's confirmed changes. `fresh`: a plan of today's policies on today's inventory, for header, bases and
+/// warnings.
 pub fn inverse(ran: RevertedRun<'_>, fresh: Plan, reach: RevertScope<'_>) -> Plan {
     let is_trusted = fresh.is_trusted();
     let mut plan = on(fresh, ran.plan);
@@ -62,11 +62,11 @@ pub fn inverse(ran: RevertedRun<'_>, fresh: Plan, reach: RevertScope<'_>) -> Pla
     measured(plan, &reach)
 }
 
-/// How many changes of a plan that undoes a run the policies want the other way: tags that they give and the plan takes, tags that
-/// they take and the plan gives, and other values.
+/// Number of changes of a revert that the policies want the other way: tags that they give and the plan removes, tags that they
+/// remove and the plan gives, and other values.
 pub fn opposed(plan: &Plan, desired: &Desired<'_>) -> u64 {
     let mut opposed = 0;
-    // By what spellings of one tag have in common: devices, and whether the plan takes the tag.
+    // By the key of a tag's spellings: devices, and whether the plan removes the tag.
     let mut edits: HashMap<Cow<'_, str>, Vec<(Row, bool)>> = HashMap::new();
     for change in &plan.changes {
         let Some(row) = desired.snapshot.find(&change.id) else { continue };
@@ -109,10 +109,10 @@ pub fn opposed(plan: &Plan, desired: &Desired<'_>) -> u64 {
     opposed
 }
 
-/// What is left of a reviewed revert on the tenant as it is now: the part of it that the run's inverse holds as well.
+/// The part of a reviewed revert that still fits the tenant: its changes that the run's inverse contains as well.
 ///
 /// # Errors
-/// The first reviewed change that the journal of the run does not prove.
+/// The first reviewed change that the run's journal does not prove.
 pub fn refit(
     reviewed: &Plan,
     ran: RevertedRun<'_>,
@@ -128,7 +128,7 @@ pub fn refit(
     Ok(stale::intersect(reviewed, inverse(ran, fresh, reach), reach.snapshot, None))
 }
 
-/// The inverse of what a run's journal confirms, wherever its devices are by now.
+/// The inverse of the changes that a run's journal confirms, whatever has happened to the devices since.
 fn undone(ran: RevertedRun<'_>) -> Vec<DeviceChange> {
     let inverse = |change: &DeviceChange| {
         let is_confirmed =
@@ -136,7 +136,7 @@ fn undone(ran: RevertedRun<'_>) -> Vec<DeviceChange> {
         let tag = |index: TagIndex| ran.plan.tag(index).clone();
         let added = change.add.iter().filter(|add| is_confirmed(ChangeWhat::Add(tag(add.tag))));
         let removed = change.remove.iter().filter(|gone| is_confirmed(ChangeWhat::Remove(tag(gone.tag))));
-        // A value that the service did not know before cannot be written again.
+        // A value that mdetag does not know cannot be written again.
         let before = change.observed_value.as_deref().and_then(DeviceValue::parse);
         let set = change.value.filter(|set| is_confirmed(ChangeWhat::Value(set.to)));
         DeviceChange {
@@ -149,7 +149,7 @@ fn undone(ran: RevertedRun<'_>) -> Vec<DeviceChange> {
     ran.plan.changes.iter().map(inverse).collect()
 }
 
-/// Changes of a revert that are seen and not done.
+/// Changes of a revert that are seen and not made.
 #[derive(Default)]
 struct ExcludedChanges {
     protected: Vec<DeviceChange>,
@@ -158,7 +158,7 @@ struct ExcludedChanges {
 }
 
 impl ExcludedChanges {
-    /// Takes out what a read that may be short must not cause: removals and lowered values.
+    /// Removes changes that a possibly incomplete read must not cause: removals and lowered values.
     fn hold_untrusted(&mut self, changes: &mut Vec<DeviceChange>) {
         for change in changes.iter_mut() {
             let held = DeviceChange {
@@ -184,7 +184,7 @@ impl ExcludedChanges {
     }
 }
 
-/// A fresh plan without its changes, over the tags, causes and rules of another.
+/// A fresh plan without its changes, with the tags, causes and rules of another.
 fn on(fresh: Plan, other: &Plan) -> Plan {
     Plan {
         tags: other.tags.clone(),
@@ -205,8 +205,8 @@ fn as_the_run_left(ran: &Plan) -> HashMap<std::sync::Arc<str>, DeviceValue> {
     ran.changes.iter().filter_map(|change| Some((change.id.clone(), change.value?.to))).collect()
 }
 
-/// Takes out what is so already, what no device in reach has, what is protected or reserved, and what `limit` takes out; looks
-/// at each device anew.
+/// Removes changes that are already in place, that concern no device in reach, that are protected or reserved, or that `limit`
+/// excludes. Updates the observed state of each device.
 fn keep_fitting(
     plan: &mut Plan,
     reach: &RevertScope<'_>,
@@ -263,7 +263,7 @@ fn observe(plan: &mut Plan, snapshot: &Snapshot, row: Row, change: &mut DeviceCh
     change.observed_value = snapshot.value(row).map(Into::into);
 }
 
-/// With bases for the guard and its cost.
+/// Adds the guard's bases and the cost.
 fn measured(mut plan: Plan, reach: &RevertScope<'_>) -> Plan {
     let removed: HashSet<TagIndex> =
         plan.changes.iter().flat_map(|change| change.remove.iter().map(|gone| gone.tag)).collect();
@@ -276,7 +276,7 @@ fn measured(mut plan: Plan, reach: &RevertScope<'_>) -> Plan {
         })
         .collect();
     carriers.sort_by(|one, other| plan.tag(one.0).cmp(plan.tag(other.0)));
-    // Tags that the run added need not be claimed: the removals of a revert are measured against all that carry them.
+    // Tags that the run added need not be claimed, so removals of a revert are measured against all devices that carry them.
     let pairs: u64 = carriers.iter().map(|(_, count)| count).sum();
     plan.measures.removable_pairs = plan.measures.removable_pairs.max(pairs);
     plan.measures.carriers = carriers;
@@ -319,7 +319,7 @@ mod tests {
         )
     }
 
-    /// A reviewed plan on another inventory, against what the journal confirms.
+    /// A reviewed plan on another inventory, compared with the changes that the journal confirms.
     fn meet(
         reviewed: &Plan,
         device: serde_json::Value,

@@ -1,6 +1,6 @@
-//! Applying a reviewed plan: what the review saw *and* what is still wanted.
+//! Applies a reviewed plan: the changes that were reviewed *and* are still wanted.
 //!
-//! Reads nothing anew; it is handed the fresh plan and the snapshot that it was made from.
+//! Reads nothing itself; the caller passes the fresh plan and its snapshot.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use super::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagChange, TagIndex, With
 use crate::inventory::Snapshot;
 use crate::tag::TagCase;
 
-/// What is left of a reviewed plan.
+/// The remaining part of a reviewed plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intersection {
-    /// The fresh plan without what the review did not see: its measures are the fresh ones, its guard report is empty.
+    /// The fresh plan without unreviewed changes: its measures are the fresh ones, its guard report is empty.
     pub plan: Plan,
-    /// Reviewed changes that are not in it, in the reviewed plan's order.
+    /// Reviewed changes that it lacks, in the reviewed plan's order.
     pub dropped: Vec<(ChangeKey, Dropped)>,
-    /// Changes that are wanted now but were not reviewed: left for the next plan.
+    /// Number of changes that are wanted now but were not reviewed: left for the next plan.
     pub unreviewed: u64,
 }
 
 /// Why a reviewed change is not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dropped {
-    /// It is so already.
+    /// The device is already in that state.
     Noop,
-    /// It is no longer wanted, or its device is out of sight.
+    /// It is no longer wanted, or its device is not visible.
     Stale,
-    /// It is still wanted, and withheld now.
+    /// It is still wanted, but withheld now.
     Withheld(WithheldReason),
 }
 
-/// Keeps of a fresh plan what a reviewed plan has too. `snapshot` is the one that `fresh` was made from. A removal waits for an
-/// addition that replaces it and was not reviewed; without `replacements` (a revert) every addition of a device replaces its removals.
+/// Keeps the changes of a fresh plan that a reviewed plan contains too. `snapshot` is that of `fresh`. A removal waits for an
+/// unreviewed addition that replaces it; without `replacements` (a revert) every addition of a device replaces its removals.
 pub fn intersect(
     reviewed: &Plan,
     fresh: Plan,
@@ -93,13 +93,13 @@ pub fn keys<'a>(plan: &'a Plan, change: &'a DeviceChange) -> impl Iterator<Item 
     adds.chain(removes).chain(change.value.iter().map(move |value| key(ChangeWhat::Value(value.to))))
 }
 
-/// What the review did not see of a fresh device.
+/// The unreviewed changes of a fresh device.
 struct UnreviewedChanges {
     count: u64,
     additions: Vec<TagChange>,
 }
 
-/// Takes out of a fresh device what the review did not see.
+/// Removes unreviewed changes from a fresh device.
 fn restrict(plan: &Plan, change: &mut DeviceChange, wanted: &HashSet<ChangeKey>) -> UnreviewedChanges {
     let id = change.id.clone();
     let is_wanted = |what: ChangeWhat| wanted.contains(&ChangeKey { device: id.clone(), what });
@@ -113,7 +113,7 @@ fn restrict(plan: &Plan, change: &mut DeviceChange, wanted: &HashSet<ChangeKey>)
     UnreviewedChanges { count: before - count(change), additions }
 }
 
-/// Takes out of a device the removals that wait for additions which were not reviewed, by the addition.
+/// Takes out the removals of a device that wait for unreviewed additions, by the addition.
 fn wait(
     plan: &Plan,
     change: &mut DeviceChange,
@@ -151,7 +151,8 @@ fn withheld_now(plan: &Plan) -> HashMap<ChangeKey, WithheldReason> {
         .collect()
 }
 
-/// Whether a change is so already. An addition is, whichever spelling of its tag the device carries; a removal is of one spelling.
+/// Whether a change is already in place. An addition is if the device carries the tag in any spelling; a removal concerns one
+/// spelling.
 fn is_so(snapshot: &Snapshot, key: &ChangeKey, case: TagCase) -> bool {
     let Some(row) = snapshot.find(&key.device) else { return false };
     let mut own = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag));
@@ -229,7 +230,7 @@ mod tests {
         assert_eq!(left.plan.changes, [change("d0", &[1], &[], None)]);
         assert_eq!(left.unreviewed, 3, "the removal, the other value, the other device");
         let dropped: Vec<_> = left.dropped.iter().map(|(key, why)| (&*key.device, *why)).collect();
-        // `X` is on d0 already; the value and d1 are no longer wanted.
+        // d0 already has `X`; the value and d1 are no longer wanted.
         assert_eq!(dropped, [("d0", Dropped::Noop), ("d0", Dropped::Stale), ("d1", Dropped::Stale)]);
     }
 

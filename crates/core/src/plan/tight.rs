@@ -1,7 +1,7 @@
-//! Invariants that hold after the whole plan but may not hold after a part of it: their devices are named, so that what would
-//! break them is written after what keeps them.
+//! Invariants that hold after the whole plan but may not hold after a part of it. Names their devices, so that changes which
+//! would break them are written after those that keep them.
 //!
-//! Sends nothing; the order within a run is `apply`'s.
+//! Sends nothing; `apply` orders the changes of a run.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use super::counted::{counts_after, counts_before, shortfall};
 use super::{DeviceChange, Plan};
 use crate::policy::{Counted, Guard, Invariant};
 
-/// An invariant that a run which ends early could break.
+/// An invariant that a run could break if it ends early.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TightInvariant {
     /// The invariant's name in `guard.invariants`.
     pub name: String,
     /// The devices that the invariant counts.
     pub counts: Counted,
-    /// So many devices may take a step towards its bound before one has taken a step away from it.
+    /// Number of devices that may move towards its bound before one has moved away from it.
     pub room: u64,
     /// Ids of devices whose change leads away from the bound, ascending.
     pub keep: Vec<Arc<str>>,
@@ -25,7 +25,7 @@ pub struct TightInvariant {
 }
 
 impl TightInvariant {
-    /// Whether a tag of a device's change counts for this invariant. A device group may depend on every tag.
+    /// Whether a tag of a device's change affects this invariant. A device group may depend on every tag.
     pub fn counts_tag(&self, plan: &Plan, tag: super::TagIndex) -> bool {
         match &self.counts {
             Counted::Tag(own) => plan.is_tag(tag, own),
@@ -34,7 +34,7 @@ impl TightInvariant {
         }
     }
 
-    /// Whether a change of the value counts.
+    /// Whether a change of the value affects it.
     pub fn counts_value(&self) -> bool {
         matches!(self.counts, Counted::Value(_))
     }
@@ -56,7 +56,7 @@ fn tight_invariants(plan: &Plan, index: usize, invariant: &Invariant) -> Vec<Tig
         invariant.at_least.map(|least| (room(-shortfall(before, least, plan.measures.in_scope)), true)),
         invariant.at_most.map(|most| (room(shortfall(before, most, plan.measures.in_scope)), false)),
     ];
-    // Most plans are far from every bound: the changes are walked over only if there are more than the least room.
+    // Most plans are far from every bound: the changes are only examined if there are more than the smallest room.
     let rooms = rooms.into_iter().flatten().filter(|(room, _)| *room < plan.changes.len() as u64);
     let rooms: Vec<(u64, bool)> = rooms.collect();
     if rooms.is_empty() {
@@ -77,12 +77,12 @@ fn tight_invariants(plan: &Plan, index: usize, invariant: &Invariant) -> Vec<Tig
     tight.filter(|one| one.endanger.len() as u64 > one.room).collect()
 }
 
-/// Whole devices of a distance in millionths; none where the bound is reached or passed already.
+/// Whole devices in a distance given in millionths; 0 if the bound is already reached or passed.
 fn room(distance: i128) -> u64 {
     u64::try_from(distance.max(0) / 1_000_000).unwrap_or(u64::MAX)
 }
 
-/// Devices that begin to count, and devices that cease to.
+/// Devices that start to count, and devices that stop.
 fn crossings(plan: &Plan, counts: &Counted) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
     if let Counted::Group { name, .. } = counts {
         let bounds =

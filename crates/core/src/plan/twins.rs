@@ -1,7 +1,7 @@
-//! Live tags that compare as one text with a tag of the policy, yet are others to it: the service may take the two for one, and
+//! Live tags that are equal as text to a tag of the policy but differ in spelling: the service may treat the two as the same, and
 //! a claim may miss what its author meant.
 //!
-//! Warns only; which tag is written is for `desired`.
+//! Only warns; `desired` decides which tag is written.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -43,7 +43,7 @@ pub(super) fn twins(desired: &Desired<'_>) -> Vec<Warning> {
     for (tag, is_given) in given.chain(named.into_iter().map(|tag| (tag, false))) {
         for twin in live.get(&*text::fold(tag)).into_iter().flatten() {
             let text = snapshot.tag(*twin);
-            // A rename to the tag settles the pair, as does a claim of the twin where the tag is only named.
+            // A rename to the tag resolves the pair, and so does a claim of the twin if the tag is only named.
             let is_settled = renames.contains(&(text, tag)) || (!is_given && owned.contains(twin));
             if desired.tag_case.is_same(text, tag) || is_settled {
                 continue;
@@ -68,7 +68,7 @@ pub(super) fn twins(desired: &Desired<'_>) -> Vec<Warning> {
     messages.into_iter().map(|message| Warning { code: "W0603".into(), message }).collect()
 }
 
-/// The patterns in force that may take tags away.
+/// The patterns in force that may remove tags.
 fn patterns<'p>(desired: &Desired<'p>) -> Vec<&'p TagPattern> {
     let policy = desired.policy;
     let bans =
@@ -80,7 +80,7 @@ fn patterns<'p>(desired: &Desired<'p>) -> Vec<&'p TagPattern> {
         .collect()
 }
 
-/// What to say of a live tag that nothing covers and that a pattern would cover in its other Unicode form.
+/// A warning about a live tag that nothing covers, but that a pattern would cover in its other Unicode form.
 fn other_form(desired: &Desired<'_>, patterns: &[&TagPattern], live: &str) -> Option<String> {
     [text::compose(live), text::decompose(live)].into_iter().filter(|form| form != live).find_map(|form| {
         let pattern = patterns.iter().find(|pattern| desired.policy.covers(pattern, &form))?;

@@ -1,6 +1,6 @@
 //! Reads `guard.accept`: contested changes that `drift` lets pass for a while.
 //!
-//! Says what is accepted; which contested changes that are is for `plan`. Nothing here lets a change be written.
+//! Says which tags are accepted. `plan` finds the contested changes that an entry covers. Nothing here lets a change be written.
 
 use super::Acceptance;
 use super::keys;

@@ -1,4 +1,4 @@
-//! A data file that is the answer of an API: its rows stand under `value`, and it says whether there are more.
+//! A data file that is the answer of an API: its rows are under `value`, and a link says whether there are more.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,10 +7,10 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 
 use crate::strict_json::is_next_link;
 
-/// The answer. What else it holds is of no interest.
+/// An answer. Its other members are ignored.
 pub(super) struct ListAnswer<Row> {
     value: Vec<Row>,
-    /// Whether a link says that there is more.
+    /// Whether a link to a further page follows.
     goes_on: bool,
     count: Option<u64>,
 }
@@ -51,7 +51,7 @@ impl<'de, Row: Deserialize<'de>> Deserialize<'de> for ListAnswer<Row> {
 }
 
 impl<Row> ListAnswer<Row> {
-    /// Its rows. A page of a longer answer would take away what the other pages give.
+    /// Its rows. One page of a longer answer is an error: its rows alone would remove the tags that the other pages give.
     pub(super) fn rows(self) -> Result<Vec<Row>, String> {
         let rows = self.value.len() as u64;
         if self.goes_on || self.count.is_some_and(|count| count != rows) {

@@ -1,6 +1,6 @@
 //! Conditions: one field, its operators, and their operands.
 //!
-//! Does not know which devices meet them; that is `selection`.
+//! `selection` finds the devices that meet them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::time::{Timestamp, parse_duration};
 
 const MAX_PATTERN: usize = 2_000;
 
-/// The most patterns of a set: a compiled one takes kilobytes.
+/// The most patterns of a set, because a compiled one takes kilobytes.
 const MAX_PATTERNS: usize = 20_000;
 
 impl Reader<'_> {
@@ -262,7 +262,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Compiled patterns, each finding at its own place.
+    /// Compiles patterns and reports each finding at its pattern's place.
     pub(super) fn globs(
         &mut self,
         what: &str,
@@ -274,7 +274,7 @@ impl Reader<'_> {
         (globs.len() == texts.len()).then_some(globs)
     }
 
-    /// One compiled glob, or what else holds one, within the budgets.
+    /// Compiles one glob, or a type that contains one, within the budgets.
     pub(super) fn glob<T>(
         &mut self,
         what: &str,
@@ -286,7 +286,7 @@ impl Reader<'_> {
         self.affords(grown, what, span).then(|| self.pattern(what, source, span, compile)).flatten()
     }
 
-    /// Whether the budget of the set takes a pattern; reports if not.
+    /// Whether the set's budget has room for a pattern; reports it if not.
     fn affords(&mut self, grown: Result<(), TooLarge>, what: &str, span: Span) -> bool {
         match grown {
             Ok(()) => return true,
@@ -300,7 +300,7 @@ impl Reader<'_> {
         false
     }
 
-    /// One compiled pattern, within the budgets.
+    /// Compiles one pattern within the budgets.
     pub(super) fn pattern<T>(
         &mut self,
         what: &str,
@@ -343,7 +343,7 @@ impl Reader<'_> {
         let mut regexes = Vec::new();
         for (text, span) in texts {
             let composed = text::compose(text);
-            // Before anything is compiled: what is refused must cost nothing either.
+            // Checked before anything is compiled, because a refused expression must cost nothing either.
             let grown = if text.len() <= MAX_PATTERN { self.growth.take(&composed) } else { Ok(()) };
             if self.affords(grown, what, *span) {
                 regexes.extend(self.pattern(what, text, *span, |_| compile(&composed)));
@@ -363,7 +363,7 @@ impl Reader<'_> {
         }
         let range = |least: Option<i64>, greatest: Option<i64>| match (least, greatest) {
             (Some(least), Some(greatest)) => Test::IntegerRange { least, greatest },
-            // Nothing is above the greatest number or below the least one.
+            // No number is above the greatest or below the least one.
             _ => Test::IntegerRange { least: i64::MAX, greatest: i64::MIN },
         };
         let number = *numbers.first()?;
@@ -469,7 +469,7 @@ pub(super) fn distinct<'t>(values: impl Iterator<Item = &'t str>) -> Arc<[String
     values.filter(|value| seen.insert(text::fold(value).into_owned())).map(str::to_owned).collect()
 }
 
-/// The last line of a regex error: the lines before it repeat the expression.
+/// The last line of a regex error. The lines before it repeat the expression.
 fn regex_message(error: &str) -> String {
     let last = error.lines().last().unwrap_or(error);
     last.strip_prefix("error: ").unwrap_or(last).to_owned()

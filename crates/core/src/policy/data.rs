@@ -1,6 +1,6 @@
-//! The data files that a policy names: where they are, and the rows that they hold.
+//! The data files that a policy names: their paths and their rows.
 //!
-//! Reads no file: `store` hands the bytes over in [`Sources::data`].
+//! Reads no file: `store` puts the bytes into [`Sources::data`].
 
 use super::delimited;
 use super::json_table::{json_table, misnamed, ndjson_table};
@@ -13,16 +13,16 @@ use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 /// A data file that a policy names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataRequest {
-    /// Whose root it lies below: that of the naming file.
+    /// The root that it is below: that of the file which names it.
     pub root: u32,
     /// The path below that root, normalised, with `/`.
     pub path: String,
-    /// Where it is named.
+    /// The place that names it.
     pub span: Span,
 }
 
-/// The data files that a set names, in the order in which they are named. Paths that leave the root are left out here and
-/// reported by [`super::resolve`].
+/// The data files of a set, in the order in which the policies name them. Leaves out paths that leave the root;
+/// [`super::resolve`] reports those.
 pub fn data_files(sources: &Sources) -> Vec<DataRequest> {
     let mut requests = Vec::new();
     for (index, source) in sources.files.iter().enumerate() {
@@ -40,7 +40,7 @@ pub fn data_files(sources: &Sources) -> Vec<DataRequest> {
     requests
 }
 
-/// Every text that stands where a path may stand: `file`, `inFile`, `queryFile`. A `file` elsewhere is an unknown key, and
+/// Every text at a key that may hold a path: `file`, `inFile`, `queryFile`. A `file` at another place is an unknown key, and
 /// reading one file too many does no harm.
 fn collect<'n>(node: &'n Node, named: &mut Vec<(&'n str, Span)>) {
     match &node.kind {
@@ -59,7 +59,7 @@ fn collect<'n>(node: &'n Node, named: &mut Vec<(&'n str, Span)>) {
     }
 }
 
-/// A written path, relative to the file that names it, as a path below the root.
+/// Turns a path relative to the file that names it into a path below the root.
 pub(super) fn below_root(naming: &str, written: &str) -> Result<String, &'static str> {
     if written.is_empty() {
         return Err("is empty");
@@ -86,7 +86,7 @@ pub(super) fn below_root(naming: &str, written: &str) -> Result<String, &'static
 }
 
 impl Reader<'_> {
-    /// The place of a table's column.
+    /// The index of a table's column.
     pub(super) fn column_of(&mut self, table: &Table, path: &str, name: &str, span: Span) -> Option<usize> {
         let index = table.columns.iter().position(|known| known == name);
         if index.is_none() {
@@ -97,7 +97,7 @@ impl Reader<'_> {
         index
     }
 
-    /// Refuses rows that end before one of these columns or leave it out: what they leave unsaid is not the same as nothing.
+    /// Refuses rows that end before one of these columns or leave it out: an absent cell does not mean an empty one.
     pub(super) fn refuse_absent(
         &mut self,
         table: &Table,
@@ -155,7 +155,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The rows of a table file, by its extension; `delimiter` is the policy's word for what parts the cells of a CSV file.
+    /// The rows of a table file, parsed by its extension; `delimiter` is the policy's word for the separator of a CSV file.
     pub(super) fn table(
         &mut self,
         written: &str,
@@ -246,7 +246,7 @@ impl Reader<'_> {
         Some(values)
     }
 
-    /// Whether a source says that it may hold no rows.
+    /// Whether the policy allows a source without rows.
     pub(super) fn allow_empty(&mut self, fields: &Fields<'_>) -> Option<bool> {
         fields.get("allowEmpty").map_or(Some(false), |node| self.boolean(node, "`allowEmpty`"))
     }
@@ -258,7 +258,7 @@ impl Reader<'_> {
     }
 }
 
-/// Text in which each carriage return ends a line.
+/// Refuses text with a carriage return in the middle of a line.
 fn in_whole_lines(text: &str) -> Result<&str, String> {
     let bytes = text.as_bytes();
     let is_lone = |at: &usize| bytes.get(at + 1).is_some_and(|next| *next != b'\n');
@@ -268,7 +268,7 @@ fn in_whole_lines(text: &str) -> Result<&str, String> {
     }
 }
 
-/// The text of a data file. UTF-16 without its mark reads as UTF-8 text full of NUL characters.
+/// The text of a data file. Without its byte order mark, UTF-16 is valid UTF-8 full of NUL characters.
 fn decode(bytes: &[u8]) -> Result<&str, String> {
     if bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff") {
         return Err("UTF-32 text".to_owned());
@@ -283,14 +283,14 @@ fn decode(bytes: &[u8]) -> Result<&str, String> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Whether a list cannot hold a character: some programs end lines with such, and their lists would be one long value.
+/// Whether a list may not contain a character. Some programs end lines with these, and such a list would be one long value.
 fn is_odd_in_list(scalar: char) -> bool {
     matches!(scalar, '\u{2028}' | '\u{2029}') || scalar.is_control() && !matches!(scalar, '\n' | '\r' | '\t')
 }
 
 fn uncommented(line: &str) -> &str {
     let line = line.trim();
-    // Names hold `#` (`Kiosk #4`), so it opens a comment only at the start of a line.
+    // Names contain `#` (`Kiosk #4`), so it starts a comment only at the start of a line.
     if line.starts_with('#') { "" } else { line }
 }
 

@@ -1,4 +1,4 @@
-//! What a set reads beside the devices, each by the name under which trusted runs keep its count and an approval accepts it.
+//! The sources that a set reads besides the devices. Trusted runs keep their counts, and approvals accept them, by these names.
 //!
 //! Counts nothing; that is `selection`.
 
@@ -13,10 +13,10 @@ use super::{Hunting, ListFile, Policy, Selector, SelectorKind, Test};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::hex;
 
-/// How `guard.approvals` and `mdetag state accept` name the inventory.
+/// The inventory's name in `guard.approvals` and `mdetag state accept`.
 pub const DEVICES: &str = "devices";
 
-/// What opens the part of a name that says which rows of a file count.
+/// Starts the part of a source's name that says which rows of a file count.
 const COLUMN: &str = " (column ";
 
 impl Policy {
@@ -31,7 +31,7 @@ impl Policy {
     }
 }
 
-/// The data source that a selector reads itself, not through others.
+/// The data source that a selector reads itself, not through the selectors that it uses.
 pub fn data_source(selector: &Selector) -> Option<String> {
     match &selector.kind {
         SelectorKind::Field { test: Test::Text(list), .. } => {
@@ -42,7 +42,7 @@ pub fn data_source(selector: &Selector) -> Option<String> {
     }
 }
 
-/// The first line of a query, cut, and a digest where that is not all of it: two queries often begin alike.
+/// The start of a query's first line, and a digest if the query is longer, because two queries often start alike.
 fn hunting_source(query: &Hunting) -> String {
     let title = query.title();
     if !title.ends_with('…') {
@@ -53,19 +53,19 @@ fn hunting_source(query: &Hunting) -> String {
 }
 
 impl Hunting {
-    /// The query as people recognise it: its first line, cut.
+    /// The query's first line, cut: how people recognise it.
     pub fn title(&self) -> String {
         query_title(&self.query)
     }
 }
 
-/// The path of a list file in the name of a source.
+/// The file's path in the name of a source.
 pub fn file_of(source: &str) -> &str {
     source.split_once(COLUMN).map_or(source, |(file, _)| file)
 }
 
-/// The sources that a written name stands for: the one of this name, else those of the list file at the end of whose path it
-/// stands. More than one file is none.
+/// The sources that a written name means: the one with exactly this name, else those of the list file whose path ends with it. A
+/// name that fits several files means none of them.
 pub fn named<'s>(sources: impl Iterator<Item = &'s str> + Clone, written: &str) -> Vec<&'s str> {
     if let Some(exact) = sources.clone().find(|source| *source == written) {
         return vec![exact];
@@ -81,7 +81,8 @@ pub fn named<'s>(sources: impl Iterator<Item = &'s str> + Clone, written: &str) 
 }
 
 impl Reader<'_> {
-    /// A list file by its path as written, and by its path from the repository's root. `rows`: which column, of which rows.
+    /// Names a list file by its path as written and its path from the repository's root. `rows`: the column, and the condition on
+    /// its rows.
     pub(super) fn list_source(&self, written: &str, span: Span, rows: Option<&str>) -> ListFile {
         let naming = self.sources.file(span.source);
         let below = below_root(&naming.path, written).unwrap_or_else(|_| written.to_owned());
@@ -91,7 +92,7 @@ impl Reader<'_> {
     }
 }
 
-/// Approvals of a source that the set does not have approve nothing.
+/// Warns about approvals of a source that the set does not read: they approve nothing.
 pub(super) fn check_approvals(reader: &mut Reader<'_>, policy: &Policy) {
     if policy.guard.shrinks.is_empty() {
         return;

@@ -1,7 +1,7 @@
-//! Lints that only logic shows: selectors that hold for no device or for every one, rules that say nothing new, family members that
-//! can never stay, lookups that nothing reads.
+//! Lints that need logic: selectors that no device or every device meets, rules that add nothing to another, family members that
+//! never stay, lookups that nothing reads.
 //!
-//! Each claim holds for every inventory: a rule that is called dead never changes a plan.
+//! A finding is true for every inventory: a rule that is called dead never changes a plan.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::tag::TagPattern;
 
-/// Sets with more rules are spared the lints that compare every rule with every other.
+/// The most rules for which lints compare every rule with every other.
 pub(super) const MOST_COMPARED: usize = 1_000;
 
-/// Devices report in full about once a day (documented), so that a shorter window flaps.
+/// Devices send a full report about once a day (documented), so devices flap in and out of a shorter window.
 const REPORT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reports what logic shows. The set has no errors.
+/// Reports the dead parts of a set without errors.
 pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     let mut formulas = Formulas::new(policy);
     let rules: Vec<RuleFormula<'_>> = policy
@@ -41,13 +41,13 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     short_windows(reader, policy);
 }
 
-/// A rule and its selector as a formula; `None` where that is too large.
+/// A rule and its selector as a formula; `None` if that is too large.
 struct RuleFormula<'p> {
     rule: &'p Rule,
     formula: Option<Formula<'p>>,
 }
 
-/// Selectors that no device or every device meets, whatever the inventory. Returns the names of rules that select no device.
+/// Reports selectors that no device or every device meets in any inventory. Returns the names of rules that select no device.
 fn selectors<'p>(
     reader: &mut Reader<'_>,
     policy: &'p Policy,
@@ -89,7 +89,7 @@ fn selectors<'p>(
     useless
 }
 
-/// `everything: true`, alone: what its author wrote is what it does.
+/// Whether it is `everything: true` alone: then it does what its author wrote.
 fn is_plainly_everything(kind: &SelectorKind) -> bool {
     match kind {
         SelectorKind::Everything => true,
@@ -98,7 +98,7 @@ fn is_plainly_everything(kind: &SelectorKind) -> bool {
     }
 }
 
-/// Rules that another rule makes superfluous: it says the same, and more, for all of their devices.
+/// Reports rules that another makes superfluous: for all of their devices, the other says the same or more.
 fn repeated(reader: &mut Reader<'_>, rules: &[RuleFormula<'_>], useless: &mut HashSet<String>) {
     for (at, one) in rules.iter().enumerate() {
         let Some(formula) = one.formula.as_ref().filter(|_| !useless.contains(&one.rule.name)) else {
@@ -113,7 +113,7 @@ fn repeated(reader: &mut Reader<'_>, rules: &[RuleFormula<'_>], useless: &mut Ha
         let Some((index, other)) = covering else { continue };
         let is_same = says_all_of(one.rule, other.rule)
             && other.formula.as_ref().is_some_and(|wider| wider.implies(formula));
-        // Of two equal findings, the later one is reported.
+        // Of two rules that say the same, the later is reported.
         if is_same && index > at {
             continue;
         }
@@ -135,8 +135,8 @@ fn repeated(reader: &mut Reader<'_>, rules: &[RuleFormula<'_>], useless: &mut Ha
     }
 }
 
-/// Whether a rule states at least what another one does, as strongly and on each of its days. Asked of every pair of rules: what
-/// costs least is compared first, and nothing is written out.
+/// Whether a rule says at least what another says, with at least its priority and on each of its days. Every pair of rules comes
+/// here, so cheap comparisons are first and no text is written.
 fn says_all_of(more: &Rule, less: &Rule) -> bool {
     let is_same = |one: &TagExpressionKind, other: &TagExpressionKind| match (one, other) {
         (TagExpressionKind::Literal(one), TagExpressionKind::Literal(other)) => one == other,
@@ -152,7 +152,7 @@ fn says_all_of(more: &Rule, less: &Rule) -> bool {
     };
     let starts = more.from.is_none_or(|from| less.from.is_some_and(|day| from <= day));
     let ends = more.until.is_none_or(|until| less.until.is_some_and(|day| day <= until));
-    // Within one rule `tags` win over its own `removeTags`: then the wider rule could say less.
+    // A rule's own `tags` win over its `removeTags`, so the wider rule could say less.
     let has_own_exceptions = !more.remove_tags.is_empty() && !more.tags.is_empty();
     more.priority >= less.priority
         && starts
@@ -163,7 +163,7 @@ fn says_all_of(more: &Rule, less: &Rule) -> bool {
         && removes_all()
 }
 
-/// Family members that never stay: every device that is given one is also given a stronger one.
+/// Reports family members that never stay: every device that gets one also gets a stronger one.
 fn family_members(
     reader: &mut Reader<'_>,
     policy: &Policy,
@@ -281,7 +281,7 @@ fn unused_maps(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// Ages of `lastSeen` under a day: the service reports it about daily, so that devices come and go within the window.
+/// Reports windows of `lastSeen` under a day. The service updates it about daily, so devices come and go within the window.
 fn short_windows(reader: &mut Reader<'_>, policy: &Policy) {
     let rules = policy.rules.iter().map(|rule| &rule.select);
     let selectors = rules.chain(&policy.scope).chain(policy.selectors.iter().map(|named| &named.selector));

@@ -1,12 +1,12 @@
-//! Delimited text: the CSV files that people and programs export, and the delimiter that parts their cells.
+//! Delimited text: CSV files as people and programs export them, and how to find their delimiter.
 //!
-//! Knows text and rows; which file is read, and what its columns mean, is for `data` and `names`.
+//! Knows text and rows. `data` chooses the file, `names` gives its columns a meaning.
 
 use std::borrow::Cow;
 
 use super::table::Table;
 
-/// What may part the cells of a CSV file.
+/// Separators of cells that a CSV file may use.
 const DELIMITERS: [char; 3] = [',', ';', '\t'];
 
 /// The delimiter that a policy names.
@@ -28,7 +28,7 @@ pub(super) fn table(text: &str, named: Option<u8>) -> Result<Table, String> {
         return Err(lone_return_in(line));
     }
     let text = &*unpadded(text, delimiter, preamble.lines + 1)?;
-    // White space around names and cells is an export's padding, and would part keys from the devices they mean.
+    // White space around names and cells is padding of the export, and would keep keys from matching devices.
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .delimiter(delimiter)
@@ -67,10 +67,10 @@ pub(super) fn table(text: &str, named: Option<u8>) -> Result<Table, String> {
     Ok(table)
 }
 
-/// Lines before the header that programs write and no table holds: `sep=;` of Excel, `#TYPE` of PowerShell.
+/// Lines that programs write before the header and that belong to no table: `sep=;` of Excel, `#TYPE` of PowerShell.
 struct Preamble<'t> {
     rest: &'t str,
-    /// How many lines were read past.
+    /// Number of skipped lines.
     lines: u64,
     delimiter: Option<u8>,
 }
@@ -103,7 +103,7 @@ fn separator(line: &str) -> Option<&str> {
     (word.eq_ignore_ascii_case("sep=") && separator.chars().count() == 1).then_some(separator)
 }
 
-/// The delimiter that stands in the header row outside quotes.
+/// Finds the delimiter in the header row, outside quotes.
 fn sniff(text: &str) -> Result<u8, String> {
     let header = header_row(text);
     let mut found: Vec<char> = Vec::new();
@@ -141,7 +141,7 @@ fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
     text.char_indices().filter(move |(_, scalar)| {
         let was_quoted = is_quoted;
         is_quoted = if *scalar == '"' { !is_quoted && starts_cell } else { is_quoted };
-        // A doubled quote closes and opens again.
+        // A doubled quote closes and reopens.
         starts_cell = !is_quoted
             && (DELIMITERS.contains(scalar)
                 || matches!(scalar, '\n' | '\r')
@@ -151,14 +151,14 @@ fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
     })
 }
 
-/// Whether nothing but white space parts this tab from another delimiter: then it is padding.
+/// Whether only white space is between this tab and another delimiter: then the tab is padding.
 fn is_beside_delimiter(header: &str, at: usize) -> bool {
     let before = header[..at].trim_end_matches([' ', '\t']);
     let after = header[at..].trim_start_matches([' ', '\t']);
     before.ends_with([',', ';']) || after.starts_with([',', ';'])
 }
 
-/// Counts the lines of a text as an editor does, up to places that only move forward.
+/// Counts lines as an editor does, up to places that only move forward.
 struct LineCounter<'t> {
     text: &'t str,
     at: usize,
@@ -166,7 +166,7 @@ struct LineCounter<'t> {
 }
 
 impl LineCounter<'_> {
-    /// The line on which a record starts. Readers place it before the line ends that part it from the record above.
+    /// The line on which a record starts. CSV readers place a record before the line ends that separate it from the previous one.
     fn of_record_at(&mut self, at: usize) -> u64 {
         let bytes = self.text.as_bytes();
         let ends = bytes[at..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -183,14 +183,14 @@ impl LineCounter<'_> {
     }
 }
 
-/// What is wrong with a line that holds a carriage return.
+/// The message for a line that contains a carriage return.
 pub(super) fn lone_return_in(line: u64) -> String {
-    // Editors and `git diff` end no line there: a review would show one row where two are read.
+    // Editors and `git diff` do not end a line there: a review would show one row while two are read.
     format!("line {line}: a lone carriage return would end a row; use LF or CRLF")
 }
 
-/// The first carriage return outside quotes that ends a row in the middle of a line. Text whose every line ends in one is as old
-/// programs write it.
+/// The first carriage return outside quotes that ends a row in the middle of a line. If every line ends in one, the text is in
+/// the format of old programs and none is returned.
 fn lone_return(text: &str, delimiter: u8) -> Option<usize> {
     if !text.contains('\n') {
         return None;
@@ -214,18 +214,18 @@ fn lone_return(text: &str, delimiter: u8) -> Option<usize> {
     None
 }
 
-/// The text without the white space between a delimiter and the quote that opens a cell, which a CSV reader would take for an
-/// unquoted cell: its quotes would stay, and the cell would equal nothing.
+/// Removes white space between a delimiter and an opening quote. A CSV reader would take such a cell for an unquoted one and keep
+/// its quotes, and the value would match nothing.
 ///
 /// # Errors
-/// Text behind a closing quote, and a quote that is never closed: a CSV reader takes both silently, and the rows that a cut took
-/// away would take tags with them.
+/// Text after a closing quote, and a quote that is never closed. A CSV reader accepts both silently, and the rows that it loses
+/// would remove tags.
 fn unpadded(text: &str, delimiter: u8, first_line: u64) -> Result<Cow<'_, str>, String> {
     let line_of = |at: usize| LineCounter { text, at: 0, line: first_line }.of_record_at(at);
     let ends_cell = |scalar: char| scalar == char::from(delimiter) || matches!(scalar, '\r' | '\n');
     let is_padding = |scalar: char| scalar.is_whitespace() && !ends_cell(scalar);
     let mut kept = String::new();
-    // Where the text begins that is not in `kept` yet, and where the next quote is looked for.
+    // `rest`: the start of the text not yet copied to `kept`; `at`: the place from which the next quote is searched.
     let (mut rest, mut at) = (0, 0);
     while let Some(open) = text[at..].find('"').map(|found| at + found) {
         let before = text[rest..open].trim_end_matches(is_padding);
@@ -256,7 +256,7 @@ fn unpadded(text: &str, delimiter: u8, first_line: u64) -> Result<Cow<'_, str>, 
     Ok(Cow::Owned(kept))
 }
 
-/// The quote that closes a cell whose text begins at `at`. A doubled quote is text.
+/// The quote that closes a cell whose text starts at `at`. Skips doubled quotes, which are text.
 fn closing_quote(text: &str, mut at: usize) -> Option<usize> {
     loop {
         let quote = at + text[at..].find('"')?;

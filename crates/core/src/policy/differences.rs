@@ -1,7 +1,7 @@
-//! How the written rails of one policy set differ from another's, entry by entry: what a reviewer must see before the plan.
+//! How the written rails of one policy set differ from another's, entry by entry: a reviewer must see this before the plan.
 //!
-//! Compares what is written, wherever it stands, and not what it comes to: a second approval of the same cap, a protection
-//! that was deleted, and a row of a file are differences even where today's plan would be the same.
+//! Compares the text, wherever it is written, and not its effect: a second approval of the same cap, a deleted protection and a
+//! row of a file are differences even if today's plan would be the same.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -15,18 +15,18 @@ use super::node::{Node, NodeKind};
 use super::syntax;
 use crate::diagnostic::{SourceId, Sources};
 
-/// What a difference is about, in the order in which a reviewer reads them. Rules show in the plan itself.
+/// The part of a set that a difference is about, in the order in which reviewers read them. The plan itself shows rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Area {
     /// The guard, with its approvals.
     Guard,
-    /// Devices that nothing is written to.
+    /// Devices that mdetag does not write to.
     Protect,
-    /// Devices that the policies are about.
+    /// Devices that the policies cover.
     Scope,
-    /// Selectors that these or device groups use.
+    /// Selectors that the areas above or device groups use.
     Selectors,
-    /// Lookups that these read.
+    /// Lookups that the areas above read.
     Lookups,
     /// Lints of `mdetag.yaml`.
     Lints,
@@ -37,11 +37,11 @@ pub enum Area {
     /// Other keys of `mdetag.yaml`.
     Settings,
     Claims,
-    /// Their members are claimed.
+    /// Their members are claimed, so a new one may remove tags.
     Families,
     Retire,
     Renames,
-    /// Rules that begin or end on a date: what they do then, no plan of today shows.
+    /// Rules that start or end on a date: a plan of today does not show what they do then.
     Dated,
     DeviceGroups,
     Data,
@@ -89,7 +89,7 @@ impl Area {
         }
     }
 
-    /// Whether a difference decides what any plan may do, so that no report may leave it out.
+    /// Whether the difference affects what a plan may do. No report may leave such a difference out.
     pub fn is_rail(self) -> bool {
         self <= Area::RailData
     }
@@ -117,7 +117,7 @@ impl Area {
         if path == "lints" || path.starts_with("lints.") { Area::Lints } else { Area::Settings }
     }
 
-    /// The beginning of its sentences.
+    /// The start of its sentences.
     fn changed(self) -> &'static str {
         match self {
             Area::Guard => "guard changed",
@@ -137,7 +137,7 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
-    /// As sentences say it.
+    /// The words of a sentence.
     fn words(self) -> &'static str {
         match self {
             DifferenceKind::TakenOut => "taken out",
@@ -152,12 +152,12 @@ impl DifferenceKind {
 pub struct Difference {
     pub area: Area,
     pub kind: DifferenceKind,
-    /// The whole sentence. Holds names as they are written.
+    /// The whole sentence, with names as they are written.
     pub sentence: String,
     pub shown: ShownIn,
 }
 
-/// Where a difference is said. What is too much for a screen is said there in short, and whole in documents.
+/// The reports that show a difference. Screens shorten what is too long for them; documents show it whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShownIn {
     All,
@@ -168,7 +168,7 @@ pub enum ShownIn {
 }
 
 impl Difference {
-    /// A difference of an area: what changed, and how.
+    /// A difference in an area. `how`: the rest of its sentence.
     pub fn new(area: Area, how: &str) -> Difference {
         Difference::shown(area, DifferenceKind::Changed, how, ShownIn::All)
     }
@@ -178,18 +178,18 @@ impl Difference {
     }
 }
 
-/// Keys of the guard that are compared by what they come to, defaults included.
+/// Keys of the guard that are compared by their effect, defaults included.
 const RESOLVED: [&str; 5] =
     ["guard.tenantId", "guard.caps", "guard.inventory", "guard.allowReserved", "guard.rollout"];
 
-/// The most rows of a file that screens show; more are counted there. A file that feeds a rail shows more.
+/// The most rows of a file that screens list; they count the rest. A file that feeds a rail lists more.
 const MOST_ROWS: usize = 5;
 const MOST_RAIL_ROWS: usize = 25;
 
-/// The most rows of a file that documents list; more are counted.
+/// The most rows of a file that documents list; they count the rest.
 const MOST_ROWS_WHOLE: usize = 100_000;
 
-/// Of the policy files and their data files, in the order of their areas.
+/// The differences between the policy files, and their data files, in the order of the areas.
 pub fn differences(base: &Sources, new: &Sources) -> Vec<Difference> {
     let (before, after) = (rails(base), rails(new));
     let mut found = compare(Area::of_policy_path, &before, &after);
@@ -199,7 +199,7 @@ pub fn differences(base: &Sources, new: &Sources) -> Vec<Difference> {
     found
 }
 
-/// One difference for each key of `mdetag.yaml` that differs; a file that is not there has no keys.
+/// One difference for each key of `mdetag.yaml` that differs; a missing file has no keys.
 pub fn settings_differences(base: &str, new: &str) -> Vec<Difference> {
     let read = |text: &str| {
         let mut found = ValuesByPath::default();
@@ -215,7 +215,7 @@ pub fn settings_differences(base: &str, new: &str) -> Vec<Difference> {
 #[derive(Default)]
 struct ValuesByPath {
     by_path: BTreeMap<String, Vec<Node>>,
-    /// Paths of list items: an entry that is gone and one that is new are two facts, not a change.
+    /// Paths of list items: a removed entry and a new one are two facts, not one change.
     items: BTreeSet<String>,
     /// Names of data files that the rails read.
     files: BTreeSet<String>,
@@ -230,7 +230,7 @@ impl ValuesByPath {
     }
 }
 
-/// The entries of a set that say what may be touched, and how much.
+/// The entries of a set that say which devices may be touched, and how much.
 fn rails(sources: &Sources) -> ValuesByPath {
     let mut found = ValuesByPath::default();
     let mut used = Uses::default();
@@ -270,7 +270,7 @@ fn rails(sources: &Sources) -> ValuesByPath {
             }
         }
     }
-    // A protection that names a selector protects what that selector says, and so on; so it is with a lookup.
+    // A protection that names a selector depends on that selector's text, and so on; so does a lookup.
     let mut known = BTreeSet::new();
     while let Some(name) = used.selectors.pop_first() {
         if let Some(selector) = selectors.get(&name)
@@ -312,10 +312,10 @@ fn text_of<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
     }
 }
 
-/// What entries hang on.
+/// The selectors, lookups and files that entries depend on.
 #[derive(Default)]
 struct Uses {
-    /// Names that stand after `use`.
+    /// Names after `use`.
     selectors: BTreeSet<String>,
     /// Names in `lookup.NAME.COLUMN`.
     lookups: BTreeSet<String>,
@@ -354,7 +354,7 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// Every key below a node with its value; each item of a list is an entry.
+/// Collects every key below a node with its value. Each item of a list is an entry.
 fn flatten(node: &Node, path: String, is_deep: bool, found: &mut ValuesByPath) {
     if RESOLVED.contains(&path.as_str()) {
         return;
@@ -421,7 +421,7 @@ fn data_differences(base: &Sources, new: &Sources, of_rails: &BTreeSet<String>) 
     found
 }
 
-/// The bytes of each data file by its path below its root. Files of several roots may share a path.
+/// The bytes of each data file by its path below its root. Files of several roots can have the same path.
 fn data(sources: &Sources) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
     let mut found: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
     for request in data_files(sources) {

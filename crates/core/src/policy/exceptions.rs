@@ -1,6 +1,6 @@
-//! Reads `lints` of a rule: warnings and notes that are meant there, each with its reason.
+//! Reads `lints` of a rule: the warnings and notes that its author intends, each with a reason.
 //!
-//! Errors have no exceptions. How a code counts everywhere else is for `settings`.
+//! Errors have no exceptions. `settings` decides how a code counts everywhere else.
 
 use super::Rule;
 use super::dead_rules;
@@ -10,14 +10,15 @@ use super::reader::Reader;
 use crate::diagnostic::{Diagnostic, Span, did_you_mean};
 use crate::pages;
 
-/// Warnings of these beginnings speak of the guard, of approvals, gates and protections: who may silence the guard switches it off.
+/// Warnings with these prefixes are about the guard, approvals, gates and protections. Whoever may silence them switches the
+/// guard off.
 const NEVER_ALLOWED: [&str; 3] = ["W05", "W0604", "W0605"];
 
-/// Codes that only a plan tells: whether such an exception is used, no policy file says.
+/// Codes that only a plan reports: a policy file alone does not show whether such an exception is used.
 const TOLD_BY_PLANS: [&str; 1] = ["N0601"];
 
 impl Reader<'_> {
-    /// Reads `lints` of a rule, before anything else of it, so that they count for what is found there.
+    /// Reads `lints` of a rule before its other keys, so that exceptions apply to findings in those.
     pub(super) fn exceptions(&mut self, node: &Node, rule: Span, name: &str) {
         for entry in self.map(node, "`lints`").unwrap_or_default() {
             let reason = self.filled_text(&entry.value, "the reason of an exception").map(str::to_owned);
@@ -32,7 +33,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The code of a warning or a note that there is.
+    /// The code of an existing warning or note.
     pub(super) fn lint_code(&mut self, entry: &MappingEntry) -> Option<&'static str> {
         let code = entry.key.as_str();
         let levelled = || pages::codes().filter(|known| !known.starts_with('E'));
@@ -43,7 +44,7 @@ impl Reader<'_> {
             && code.starts_with(['W', 'N'])
             && code[1..].bytes().all(|byte| byte.is_ascii_digit());
         if is_code {
-            // A level of a code that is never told would gate nothing.
+            // A level for a code that is never reported would have no effect.
             let near = did_you_mean(code, levelled())
                 .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
             let finding =
@@ -59,7 +60,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Whether a code may be left out, said where it may not.
+    /// Whether a code may be silenced; reports an error if not.
     pub(super) fn may_be_allowed(&mut self, code: &str, span: Span) -> bool {
         if !NEVER_ALLOWED.iter().any(|beginning| code.starts_with(beginning)) {
             return true;
@@ -71,11 +72,11 @@ impl Reader<'_> {
         false
     }
 
-    /// Tells of exceptions that nothing needs, and hands all of them over.
+    /// Reports unused exceptions, and returns all of them.
     pub(super) fn settle_exceptions(&mut self, rules: &[Rule]) -> Vec<LintException> {
         let placed = std::mem::take(&mut self.exceptions).into_placed();
         let are_compared = rules.len() <= dead_rules::MOST_COMPARED;
-        // Where a mistake keeps lints from being sought, none of them is found.
+        // If a mistake kept lints from running, their findings are missing, so no exception is called unused.
         let is_sure = !self.is_partial && !self.has_errors();
         for one in placed.iter().filter(|one| is_sure && !one.is_used) {
             let LintException { rule: name, code, .. } = &one.exception;
@@ -103,7 +104,7 @@ mod tests {
     use crate::tag::TagCase;
     use crate::time::Timestamp;
 
-    /// The codes of the findings on two rules, of which the second says nothing new.
+    /// The codes of the findings on two rules. The second rule adds nothing to the first.
     fn codes(narrow: &str) -> Vec<&'static str> {
         let text = format!(
             "version: 1\nclaims: [A]\nrules:\n\

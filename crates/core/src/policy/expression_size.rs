@@ -1,31 +1,31 @@
-//! How far regular expressions grow when they are compiled: a repetition of twelve bytes can take megabytes.
+//! Estimates how large a regular expression gets when it is compiled: a repetition of twelve bytes can take megabytes.
 //!
-//! Estimates before anything is compiled, and one budget holds for all expressions of a policy set.
+//! Estimates before anything is compiled. All expressions of a policy set share one budget.
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-/// What the expressions of a set may come to, in steps of their automata beyond one a byte as written. A step takes about a hundred
-/// bytes in all the automata that it stands in.
+/// The budget of a set, in automaton steps beyond one per written byte. A step takes about a hundred bytes over all automata that
+/// contain it.
 const MOST_STEPS: u64 = 400_000;
 
-/// What one of them may come to.
+/// The budget of one expression, in the same steps.
 const MOST_STEPS_OF_ONE: u64 = 100_000;
 
-/// What a wildcard of a glob comes to: any Unicode scalar is a small automaton of its own.
+/// Steps of a glob's wildcard, because any Unicode scalar is a small automaton of its own.
 const STEPS_OF_WILDCARD: u64 = 20;
 
-/// Wildcards of one glob that cost nothing of the budget: names have that many.
+/// Wildcards of a glob that are free, because names commonly use that many.
 const FREE_WILDCARDS: u64 = 4;
 
-/// Brackets within brackets, as for the compiler.
+/// The deepest nesting of brackets, as in the regex compiler.
 pub(super) const NESTED: u32 = 100;
 
-/// What is left of the budget of a set.
+/// The remaining budget of a set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
     left: u64,
-    /// Whether the end of it was said.
+    /// Whether the set's exhaustion was reported.
     told: bool,
 }
 
@@ -38,9 +38,9 @@ impl Default for Growth {
 /// Why an expression is not compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TooLarge {
-    /// It alone.
+    /// The expression alone.
     One,
-    /// All of the set together. Said once.
+    /// All expressions of the set together; reported once.
     Set { first: bool },
 }
 
@@ -54,7 +54,7 @@ impl TooLarge {
 }
 
 impl Growth {
-    /// Takes an expression off the budget. One that cannot be read is left to the compiler, which says why.
+    /// Charges an expression to the budget. If it cannot be parsed, the compiler reports why.
     pub(super) fn take(&mut self, source: &str) -> Result<(), TooLarge> {
         let mut parser = ParserBuilder::new().case_insensitive(true).nest_limit(NESTED).build();
         let Ok(expression) = parser.parse(source) else { return Ok(()) };
@@ -62,7 +62,7 @@ impl Growth {
         self.take_steps(grown)
     }
 
-    /// The same for a glob.
+    /// Charges a glob to the budget.
     pub(super) fn take_glob(&mut self, source: &str) -> Result<(), TooLarge> {
         let wildcards = source.bytes().filter(|byte| matches!(byte, b'*' | b'?' | b'[')).count() as u64;
         self.take_steps(wildcards.saturating_sub(FREE_WILDCARDS) * STEPS_OF_WILDCARD)
@@ -82,7 +82,7 @@ impl Growth {
     }
 }
 
-/// About how many steps the automaton of an expression has.
+/// The estimated number of steps in an expression's automaton.
 fn steps(expression: &Hir) -> u64 {
     match expression.kind() {
         HirKind::Empty | HirKind::Look(_) => 1,

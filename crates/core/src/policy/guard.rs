@@ -1,6 +1,6 @@
 //! The `guard` section: caps, the inventory's floor, reserved tags, invariants, approvals, the tenant pin.
 //!
-//! Does not measure a plan against it; that is `plan`.
+//! `plan` measures plans against it.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,10 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::tag::{self, TagPattern};
 use crate::time::Date;
 
-/// Literal characters at the start of an approval's glob.
+/// The fewest literal characters at the start of an approval's glob.
 const LEAST_LITERAL: usize = 3;
 
-/// The word of `cap` for a source that became smaller.
+/// The word of `cap` for a source that shrank.
 const SHRINK: &str = "shrink";
 
 const VALUE_WORDS: [&str; 3] = ["Low", "Normal", "High"];
@@ -64,7 +64,7 @@ impl Reader<'_> {
         guard
     }
 
-    /// Reports names that stand twice.
+    /// Reports names that occur twice.
     pub(super) fn unique<'n>(&mut self, what: &str, names: impl Iterator<Item = (&'n str, Span)>) {
         let mut first: HashMap<&str, Span> = HashMap::new();
         for (name, span) in names {
@@ -76,7 +76,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Two things of one name.
+    /// Reports two things with the same name.
     pub(super) fn clash(&mut self, what: &str, name: &str, span: Span, earlier: Span) {
         let finding =
             Diagnostic::error("E0112", span, format!("the {what} `{}` is defined twice", shown(name)));
@@ -123,7 +123,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The percentage and the floor of a cap; one of them has to be stated, unless something else is.
+    /// The percentage and the floor of a cap. At least one is required, unless the entry states another limit.
     fn cap_parts(
         &mut self,
         parts: &Fields<'_>,
@@ -283,7 +283,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The tags of an approval or of an acceptance: one for everything is a cap or a check that is gone.
+    /// The tags of an approval or an acceptance. A pattern for all tags is refused: it would remove the cap or the check.
     pub(super) fn approved_tags(&mut self, node: &Node) -> Option<TagPattern> {
         let pattern = self.tag_pattern(node, "`tag`", true)?;
         let TagPattern::Glob(glob) = &pattern else { return Some(pattern) };
@@ -313,7 +313,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Says that an approval or an acceptance does not count today.
+    /// Reports an approval or an acceptance that does not count today.
     pub(super) fn check_expiry(&mut self, what: &str, expires: Date, at: Span) {
         let today = self.now.date();
         let last = today.plus_days(MOST_DAYS_AHEAD);

@@ -1,6 +1,6 @@
 //! `inFile`: the values of a condition from a list file or from a column of a table.
 //!
-//! Reads no bytes; `data` and `delimited` understand them.
+//! Reads no bytes; `data` and `delimited` parse them.
 
 use super::condition::distinct;
 use super::keys;
@@ -70,7 +70,7 @@ impl Reader<'_> {
         Some(Test::Text(TextList { values, file: Some(file) }))
     }
 
-    /// `{ file, allowEmpty }`: one value a line. The keys of tables need a column.
+    /// `{ file, allowEmpty }`: one value a line. Keys of tables are allowed only together with a column.
     fn long_list(
         &mut self,
         what: &str,
@@ -95,7 +95,7 @@ impl Reader<'_> {
     }
 }
 
-/// The values of a table without rows and columns, where that is allowed.
+/// The values of a table without rows and columns, where the policy allows that.
 fn void_list(file: ListFile) -> Test {
     Test::Text(TextList { values: distinct(std::iter::empty()), file: Some(file) })
 }

@@ -1,6 +1,6 @@
 //! Tables written as JSON objects: a list of them, an answer that holds one, one a line, or the recorded rows of a query.
 //!
-//! Knows text and rows; which file is read, and what its columns mean, is for `data` and `names`.
+//! Knows text and rows. `data` chooses the file, `names` gives its columns a meaning.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::answer::ListAnswer;
 use super::table::Table;
 
-/// A row as it is parsed: names and raw values.
+/// A parsed row: names and raw values.
 struct JsonRow<'t>(Vec<(String, &'t RawValue)>);
 
 impl<'de: 't, 't> serde::Deserialize<'de> for JsonRow<'t> {
@@ -61,7 +61,7 @@ pub(super) fn ndjson_table(text: &str) -> Result<Table, String> {
     let mut draft = TableDraft::of_file();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let row = serde_json::from_str(line).map_err(|error| {
-            // Every row is a text of its own to the reader: its "line 1" would contradict ours.
+            // The JSON reader sees each row as a text of its own, so its "line 1" would contradict our line number.
             let what = error.to_string().replace(&format!(" at line {} column", error.line()), " at column");
             format!("line {}: {what}", index + 1)
         })?;
@@ -70,7 +70,7 @@ pub(super) fn ndjson_table(text: &str) -> Result<Table, String> {
     draft.finish()
 }
 
-/// What a file of another form than its extension says holds, and what to do about it.
+/// The form that a file has although its extension says otherwise, and the advice for it.
 pub(super) fn misnamed(text: &str, extension: &str) -> Option<(&'static str, &'static str)> {
     let text = text.trim_start();
     let is_object =
@@ -93,7 +93,7 @@ pub(super) fn misnamed(text: &str, extension: &str) -> Option<(&'static str, &'s
     }
 }
 
-/// The rows of a recorded hunting result: device ids, and rows of which all columns count.
+/// The rows of a recorded hunting result: device ids, or rows whose columns all count.
 ///
 /// # Errors
 /// A row that is neither, with its number.
@@ -113,15 +113,15 @@ pub(crate) fn recorded_rows(rows: &[&RawValue]) -> Result<(Vec<String>, Table), 
     Ok((ids, draft.finish()?))
 }
 
-/// A table whose columns are only known at the end: JSON rows name their own.
+/// A table whose columns are complete only at the end, because each JSON row names its own.
 struct TableDraft {
     columns: HashMap<String, usize>,
     table: Table,
     /// Cells by column; `None`: unknown.
     rows: Vec<Vec<(usize, Option<Box<str>>)>>,
-    /// What a row's number counts: lines of a file, or rows.
+    /// The unit of row numbers: `line` of a file, or `row`.
     row: &'static str,
-    /// Whether the rows are those of a query: a list or an object in a cell is unknown there, as in a live result.
+    /// Whether the rows come from a query. A list or an object in a cell is then unknown, as in a live result.
     is_query: bool,
 }
 
@@ -172,7 +172,7 @@ impl TableDraft {
                 all[row * width + column] = text;
             }
         }
-        // An empty cell is `null` or `""`: what an object leaves out was lost, as in a row of CSV that ends early.
+        // An empty cell is `null` or `""`. A column that an object leaves out was lost, as in a CSV row that ends early.
         let absent = all.iter().enumerate().filter(|(_, cell)| cell.is_none());
         self.table.unknown = absent.map(|(place, _)| place).collect();
         self.table.cells = all.into_iter().map(Option::unwrap_or_default).collect();

@@ -1,40 +1,41 @@
-//! The rows of a table by key, and the cells that they leave unknown.
+//! The rows of a table by key, and the cells that are unknown.
 //!
-//! Says nothing about what is wrong with them; that is for `row_findings`.
+//! `row_findings` reports what is wrong with them.
 
 use std::collections::{HashMap, HashSet};
 
 use super::table::Table;
 use crate::text;
 
-/// How many torn rows are told one by one.
+/// The most torn rows that are reported one by one.
 pub(crate) const TORN_SAMPLE: usize = 3;
 
-/// Rows of a lookup, one a key.
+/// The rows of a lookup, one per key.
 #[derive(Clone, Debug, Default)]
 pub struct LookupRows {
-    /// Keys as written, one a row.
+    /// Keys as written, one per row.
     pub keys: Vec<String>,
     /// Row-major cells; empty text is missing.
     pub cells: Vec<Box<str>>,
     /// The line of each row in its file.
     pub lines: Vec<u64>,
-    /// Places in `cells` whose content is unknown: two rows of one key differ there, or the row ends before or leaves it out.
+    /// Indices in `cells` whose content is unknown: rows with the same key differ there, or the row ends early or leaves the
+    /// column out.
     pub unknown: HashSet<usize>,
-    /// Those of them that are unknown only because the row ends before or leaves it out.
+    /// Those of `unknown` that are unknown only because the row ends early or leaves the column out.
     pub torn: HashSet<usize>,
-    /// How many rows have the key of an earlier one.
+    /// Number of rows whose key an earlier row has.
     pub repeats: usize,
 }
 
-/// What a lookup says in one column.
+/// The content of a lookup's cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupCell<'a> {
     /// A cell with text in it.
     Text(&'a str),
     /// A cell without any text.
     Empty,
-    /// The content is unknown: the row ends before this column or leaves it out, or rows of the same key differ in it.
+    /// Unknown: the row ends before this column or leaves it out, or rows with the same key differ in it.
     Unknown,
 }
 
@@ -44,7 +45,7 @@ impl LookupRows {
         self.keys.len() + self.repeats
     }
 
-    /// A cell. `width`: how many columns there are.
+    /// A cell. `width`: the number of columns.
     pub fn cell(&self, row: usize, column: usize, width: usize) -> LookupCell<'_> {
         let place = row * width + column;
         match self.cells.get(place) {
@@ -55,11 +56,11 @@ impl LookupRows {
     }
 }
 
-/// Rows that one lookup cannot both have.
+/// Two rows with the same key and different cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowConflict {
     pub(crate) key: String,
-    /// The lines of the row that is kept and of the other.
+    /// The lines of the kept row and of the other.
     pub(crate) lines: (u64, u64),
 }
 
@@ -67,27 +68,27 @@ pub(crate) struct RowConflict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TornRow {
     pub(crate) line: u64,
-    /// Empty where it has none.
+    /// Empty if it has none.
     pub(crate) key: String,
-    /// The first column that it lacks, and how many more there are.
+    /// The first column that it lacks, and the number of further ones.
     pub(crate) column: String,
     pub(crate) more: usize,
 }
 
-/// The rows of a table by key, and what is wrong with them.
+/// The rows of a table by key, and their faults.
 #[derive(Debug, Default)]
 pub(crate) struct KeyedRows {
     pub(crate) rows: LookupRows,
     pub(crate) clashes: Vec<RowConflict>,
-    /// How many rows have no key.
+    /// Number of rows without a key.
     pub(crate) without_key: usize,
-    /// How many rows end before their last column or leave one out.
+    /// Number of rows that end early or leave a column out.
     pub(crate) torn: usize,
-    /// The first of them.
+    /// The first of these.
     pub(crate) torn_sample: Vec<TornRow>,
 }
 
-/// One row a key: where two differ, what they differ in is unknown.
+/// Keeps one row per key. Cells in which rows with the same key differ become unknown.
 pub(crate) fn keyed(table: Table, key_column: usize) -> KeyedRows {
     let width = table.columns.len();
     let mut found = KeyedRows::default();

@@ -1,5 +1,5 @@
-//! Every key of the language: its name, what may stand there, one line about it. The readers refuse what is not here, and
-//! `schema` is generated from here, so that neither can disagree with the other.
+//! Every key of the language: its name, its allowed value, and a line about it. The readers refuse other keys, and `schema` is
+//! generated from these tables, so the two cannot disagree.
 //!
 //! Does not read anything.
 

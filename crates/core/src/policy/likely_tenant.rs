@@ -1,15 +1,16 @@
-//! Which profile a broken `mdetag.yaml` would have named: the report about its errors stands in for the plan of that tenant.
+//! Guesses the profile that a broken `mdetag.yaml` would have named: the report about its errors replaces the plan of that
+//! tenant.
 //!
-//! A guess from a file with mistakes. Decides where a report goes and what it replaces, never which tenant is read.
+//! A guess from a faulty file. It decides where a report goes and what it replaces, never which tenant is read.
 
 use super::settings::{self, Settings};
 use crate::diagnostic::Sources;
 use crate::text::is_profile_name;
 
-/// How many lines before a mistake in the YAML may belong to it.
+/// The most lines before a YAML error that may be part of the error.
 const MOST_CUT: usize = 500;
 
-/// The profile that a command without `--tenant` takes, as far as the text tells.
+/// The profile of a command without `--tenant`, as far as the text shows it.
 pub fn likely_tenant(text: &str) -> Option<String> {
     let read = |text: &str| {
         let (settings, _) = settings::read(&Sources::from_text("mdetag.yaml", text));

@@ -1,10 +1,10 @@
-//! Warnings and notes that are meant on a rule, and which findings these are.
+//! Warnings and notes that a rule intends, and the findings that they cover.
 //!
-//! Does not read them; that is `exceptions`.
+//! `exceptions` reads them.
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
-/// A warning or note that is meant on a rule.
+/// A warning or note that a rule intends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LintException {
     pub rule: String,
@@ -12,7 +12,7 @@ pub struct LintException {
     pub reason: String,
 }
 
-/// What the files except so far.
+/// The exceptions of the files so far.
 #[derive(Default)]
 pub(super) struct Exceptions(Vec<PlacedException>);
 
@@ -34,7 +34,7 @@ impl Exceptions {
         self.0
     }
 
-    /// Whether a finding is meant; the exception then counts as used.
+    /// Whether an exception covers a finding; that exception then counts as used.
     pub(super) fn cover(&mut self, finding: &Diagnostic) -> bool {
         let Some(at) = finding.span.filter(|_| finding.severity != Severity::Error) else { return false };
         let holds = |rule: Span| rule.source == at.source && rule.start <= at.start && at.end <= rule.end;

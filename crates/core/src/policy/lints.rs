@@ -1,6 +1,6 @@
-//! What rules, claims, families, renames and `retire` do to each other: contradictions, and what a reviewer would ask about.
+//! Contradictions between rules, claims, families, renames and `retire`, and combinations that a reviewer would ask about.
 //!
-//! Looks at the text alone; what happens to real devices is for `desired` and `plan`.
+//! Looks only at the text. `desired` and `plan` decide what happens to real devices.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -19,13 +19,13 @@ use crate::pattern::Glob;
 use crate::tag::{self, TagCase, TagPattern};
 use crate::text;
 
-/// A rule whose last day is this near gets a warning.
+/// Days before a rule's last day from which it gets a warning.
 const NEAR_DAYS: i32 = 14;
 
-/// Sets with more rules are spared the lints that compare every rule with every other.
+/// The most rules for which lints compare every rule with every other.
 const MAX_COMPARED: usize = 2_000;
 
-/// Reports everything that only shows when the whole set is known.
+/// Reports the findings that need the whole set.
 pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     dates(reader, policy);
     super::rollout::blind_health(policy).into_iter().for_each(|finding| reader.report(finding));
@@ -82,7 +82,7 @@ fn dates(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// Retiring a tag that a rule assigns literally, now or later, can only be a mistake.
+/// Reports retiring a tag that a rule assigns literally, now or later: it can only be a mistake.
 fn retired(reader: &mut Reader<'_>, policy: &Policy) {
     let case = policy.tag_case;
     let mut assigned: HashMap<Cow<'_, str>, (&str, Span, &str)> = HashMap::new();
@@ -157,7 +157,7 @@ fn rename_targets(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// What some rules could assign.
+/// The tags that some rules could assign.
 struct Assignable {
     case: TagCase,
     /// By key.
@@ -202,7 +202,7 @@ impl Assignable {
     }
 }
 
-/// A tag that a rule assigns and no claim covers is never removed again; worth a note.
+/// Notes a tag that a rule assigns and no claim covers: it is never removed again.
 fn unclaimed(reader: &mut Reader<'_>, policy: &Policy) {
     let now = reader.now;
     let mut seen = HashSet::new();
@@ -224,7 +224,7 @@ fn unclaimed(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// Some tags that a template could yield: if a claim covers these, it covers the template.
+/// Sample tags that a template could yield. A claim that covers these covers the template.
 fn samples(template: &Template) -> impl Iterator<Item = String> {
     ["x", "Z-9.z", "é /_"].into_iter().map(|filling| {
         let parts = template.parts.iter().map(|part| match part {
@@ -235,7 +235,7 @@ fn samples(template: &Template) -> impl Iterator<Item = String> {
     })
 }
 
-/// Claims of one file that match tags which another file claims, too: who takes one of them out lets nothing go.
+/// Reports claims that overlap with those of another file: removing one of them releases no tag.
 fn shared_by_files(reader: &mut Reader<'_>, policy: &Policy) {
     if policy.claims.len() > MAX_COMPARED {
         return;
@@ -266,7 +266,7 @@ fn shared_by_files(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// Claims and family members that nothing assigns: the tag only ever goes.
+/// Reports claims and family members that no rule assigns: the tag is only ever removed.
 fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
     let assignable = Assignable::new(policy, |rule| !is_dead(rule, reader.now));
     let mut effort = ComparisonBudget::new();
@@ -302,7 +302,7 @@ fn unassigned(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// Tags of the set that differ only in case, unless that makes them one tag, or only in Unicode form.
+/// Reports tags of the set that differ only in case, unless they count as one tag, or only in Unicode form.
 fn twins(reader: &mut Reader<'_>, policy: &Policy) {
     let mut named: Vec<(&str, Span)> = Vec::new();
     fn pattern(pattern: &TagPattern) -> Option<&str> {
@@ -357,7 +357,7 @@ fn twins(reader: &mut Reader<'_>, policy: &Policy) {
         if known.iter().any(|(other, _)| policy.tag_case.is_same(other, tag)) {
             continue;
         }
-        // A rename from one spelling to the other is the remedy, not the fault.
+        // A rename from one spelling to the other is the fix, not a fault.
         if let Some((other, first)) = known.iter().find(|(other, _)| last(other) != last(tag)) {
             let message = format!(
                 "`{}` and `{}` differ {}, and are two tags",
@@ -395,7 +395,7 @@ fn unused_selectors(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// A priority that decides nothing: no other rule speaks of the same tags or of values.
+/// Reports a priority that decides nothing: no other rule is about the same tags or about values.
 fn idle_priorities(reader: &mut Reader<'_>, policy: &Policy) {
     let rules: Vec<&Rule> = policy.rules.iter().filter(|rule| !is_dead(rule, reader.now)).collect();
     if rules.len() > MAX_COMPARED {

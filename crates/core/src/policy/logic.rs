@@ -1,6 +1,6 @@
-//! Selectors as formulas: which of them no device can meet, which every device meets, and which follow from others.
+//! Selectors as formulas: which ones no device can meet, which ones every device meets, and which follow from others.
 //!
-//! Sound and incomplete: what it claims holds for every inventory; what it does not see is only not claimed.
+//! Sound but incomplete: a claim is true for every inventory, but some true claims are not found.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,13 @@ use super::{Policy, Selector, SelectorKind, Test};
 use crate::device::{Field, Kind};
 use crate::text;
 
-/// Formulas with more parts are not looked into: a comparison may look at every pair.
+/// The most parts of a formula that is examined, because a comparison may look at every pair.
 const MOST_PARTS: usize = 200;
 
-/// Lists with more values are not compared value by value.
+/// The most values of a list that is compared value by value.
 const MOST_VALUES: usize = 200;
 
-/// A selector without names and nested lists of one kind; negations stand at atoms only.
+/// A selector without names and without nested lists of the same kind. Negations are only at atoms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Formula<'p> {
     Always,
@@ -23,7 +23,7 @@ pub(super) enum Formula<'p> {
     All(Vec<Formula<'p>>),
     /// At least two, none of them `Any`.
     Any(Vec<Formula<'p>>),
-    /// A test, or what is only compared as a whole.
+    /// A test, or a part that is only compared as a whole.
     Atom(Atom<'p>),
     /// An atom that must not hold.
     Not(Atom<'p>),
@@ -45,7 +45,7 @@ impl PartialEq for Atom<'_> {
 
 impl Eq for Atom<'_> {}
 
-/// The selectors of a policy as formulas; named selectors are expanded once.
+/// The selectors of a policy as formulas. Each named selector is expanded once.
 pub(super) struct Formulas<'p> {
     policy: &'p Policy,
     named: HashMap<usize, Option<Formula<'p>>>,
@@ -56,7 +56,7 @@ impl<'p> Formulas<'p> {
         Formulas { policy, named: HashMap::new() }
     }
 
-    /// The formula of a selector; `None` where it is too large to look into.
+    /// The formula of a selector; `None` if it is too large to examine.
     pub(super) fn of(&mut self, selector: &'p Selector) -> Option<Formula<'p>> {
         let formula = self.formula(selector, false)?;
         (formula.parts() <= MOST_PARTS).then_some(formula)
@@ -76,7 +76,7 @@ impl<'p> Formulas<'p> {
                 let formula = match self.named.get(index) {
                     Some(known) => known.clone(),
                     None => {
-                        // A cycle is reported elsewhere as an error, so it is not followed here.
+                        // A cycle is reported as an error elsewhere, so it is not followed here.
                         self.named.insert(*index, None);
                         let policy = self.policy;
                         let found = self.formula(&policy.selectors[*index].selector, false);
@@ -101,7 +101,7 @@ impl<'p> Formulas<'p> {
     }
 }
 
-/// A test as text. Patterns are known by their sources; `Debug` of a compiled one is long and says no more.
+/// A test as text. Patterns appear as their sources, because the `Debug` form of a compiled one is long and says no more.
 fn key(test: &Test) -> String {
     match test {
         Test::Glob(globs) => format!("glob {:?}", globs.iter().map(|glob| glob.source()).collect::<Vec<_>>()),
@@ -115,7 +115,7 @@ fn key(test: &Test) -> String {
     }
 }
 
-/// The parts as one formula, flat and without what changes nothing.
+/// The parts as one formula, flattened and without parts that change nothing.
 fn joined(parts: Vec<Formula<'_>>, is_all: bool) -> Formula<'_> {
     let (neutral, deciding) =
         if is_all { (Formula::Always, Formula::Never) } else { (Formula::Never, Formula::Always) };
@@ -151,7 +151,7 @@ impl<'p> Formula<'p> {
         }
     }
 
-    /// What holds for exactly the other devices.
+    /// The formula that holds for exactly the other devices.
     pub(super) fn negated(&self) -> Formula<'p> {
         match self {
             Formula::Always => Formula::Never,
@@ -202,7 +202,7 @@ impl<'p> Formula<'p> {
         }
     }
 
-    /// Whether every device that meets it meets the other one, too.
+    /// Whether every device that meets it also meets the other.
     pub(super) fn implies(&self, other: &Formula<'p>) -> bool {
         if self == other || *other == Formula::Always || *self == Formula::Never {
             return true;
@@ -220,12 +220,12 @@ impl<'p> Formula<'p> {
     }
 }
 
-/// Whether the field has at most one value a device: then two different values exclude each other.
+/// Whether a device has at most one value of the field, so that two different values exclude each other.
 fn is_single(field: Field) -> bool {
     matches!(field.kind(), Kind::Text | Kind::Version | Kind::Integer | Kind::Boolean | Kind::Time)
 }
 
-/// Whether the second holds wherever the first does.
+/// Whether the second atom holds whenever the first does.
 fn follows(one: &Atom<'_>, two: &Atom<'_>) -> bool {
     if one == two {
         return true;
@@ -238,7 +238,7 @@ fn follows(one: &Atom<'_>, two: &Atom<'_>) -> bool {
         (Test::Exists(_), _) => false,
         (Test::HasNone(some), Test::HasNone(fewer)) => fewer.iter().all(|tag| some.contains(tag)),
         (Test::HasNone(_), _) => false,
-        // Whatever a field is compared with, it is there.
+        // A field that is compared with any value exists.
         (_, Test::Exists(true)) => true,
         (Test::HasAll(some), Test::HasAll(fewer)) => fewer.iter().all(|tag| some.contains(tag)),
         (Test::HasAll(some), Test::HasAny(more)) => some.iter().any(|tag| more.contains(tag)),
@@ -325,7 +325,7 @@ fn excludes(one: &Atom<'_>, two: &Atom<'_>) -> bool {
     }
 }
 
-/// Whether a test of a text field holds for a value; `None` where that is not decided here.
+/// Whether a test of a text field holds for a value; `None` if that is not decided here.
 fn holds(test: &Test, value: &str) -> Option<bool> {
     let folded = text::fold(value);
     let any = |parts: &[String], is_met: &dyn Fn(&str) -> bool| {

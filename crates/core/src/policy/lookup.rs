@@ -1,6 +1,6 @@
 //! Lookups: tables whose rows are joined to devices, from a file or a hunting query.
 //!
-//! Joins nothing; that is `selection`. Reads no file; that is `data`.
+//! `selection` joins them; `data` reads the files.
 
 use std::sync::Arc;
 
@@ -16,21 +16,22 @@ use crate::diagnostic::{Diagnostic, Span};
 pub struct Lookup {
     /// The name in `lookup.NAME.COLUMN`.
     pub name: String,
-    /// Where its rows come from.
+    /// The source of its rows.
     pub source: LookupSource,
     /// The device field that `key` equals.
     pub matches: Field,
-    /// The column names, in file order. Of a query, and of a file without a header, those that the policy reads, the key first.
+    /// The column names in file order. For a query, and for a file without a header: the columns that the policy reads, the key
+    /// first.
     pub columns: Vec<String>,
-    /// Whether the file has neither row nor header: then every column is accepted, and missing.
+    /// Whether the file has neither rows nor a header: every column name is then accepted, and all cells are missing.
     pub is_void: bool,
-    /// The rows that have a key; none of a query, whose result comes with each run.
+    /// The rows that have a key; empty for a query, whose result comes with each run.
     pub rows: Arc<LookupRows>,
-    /// Where the lookup's name is written.
+    /// The place of the lookup's name.
     pub span: Span,
 }
 
-/// Where the rows of a lookup come from.
+/// The source of a lookup's rows.
 #[derive(Clone, Debug)]
 pub enum LookupSource {
     /// A file: its path as written, for messages.
@@ -44,14 +45,14 @@ pub enum LookupSource {
 pub struct LookupQuery {
     /// The query text, as it is sent.
     pub query: Arc<str>,
-    /// Whether a result without rows is right.
+    /// Whether a result without rows is correct.
     pub allow_empty: bool,
-    /// What two rows of one key that differ are.
+    /// How different rows with the same key count.
     pub(crate) on_conflict: OnConflict,
 }
 
 impl Lookup {
-    /// Its source as people recognise it: the path of the file, or the first line of the query.
+    /// The name of its source for people: the path of the file, or the first line of the query.
     pub fn title(&self) -> String {
         match &self.source {
             LookupSource::File(path) => path.clone(),
@@ -59,7 +60,7 @@ impl Lookup {
         }
     }
 
-    /// The query whose result it is; `None` for a file.
+    /// The query that gives its rows; `None` for a file.
     pub fn query(&self) -> Option<&LookupQuery> {
         match &self.source {
             LookupSource::File(_) => None,
@@ -67,17 +68,17 @@ impl Lookup {
         }
     }
 
-    /// Its rows from the columns that it reads of a result, in the order of [`Lookup::columns`], and warnings about them.
+    /// Its rows from a result's columns, in the order of [`Lookup::columns`], and warnings about them.
     ///
     /// # Errors
-    /// Rows that a lookup cannot have.
+    /// Rows that are not valid for a lookup.
     pub(crate) fn rows_of(
         &self,
         query: &LookupQuery,
         read: Table,
     ) -> Result<(LookupRows, Vec<Diagnostic>), Vec<Diagnostic>> {
         let (width, title) = (self.columns.len().max(1), query_title(&query.query));
-        // A row that leaves its key out could be about any device.
+        // A row without its key could be about any device.
         if let Some(place) = read.unknown.iter().filter(|place| *place % width == 0).min() {
             let message = format!(
                 "row {} of `{}` leaves the key column `{}` out",

@@ -1,6 +1,6 @@
-//! `maps`: what templates write in place of a value, by value.
+//! `maps`: texts that templates write in place of a field's value, by value.
 //!
-//! Does not fill templates in; that is `desired`.
+//! `desired` fills in templates.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::text;
 /// The key that stands for every other value.
 const OTHERS: &str = "*";
 
-/// The most maps: lints compare each with every template.
+/// The most maps, because lints compare each with every template.
 const MAX_MAPS: usize = 1_000;
 
 /// An entry of `maps`: values by value.
@@ -23,24 +23,24 @@ pub struct ValueMap {
     pub name: String,
     /// By value, folded.
     entries: HashMap<String, Arc<str>>,
-    /// What stands at `*`.
+    /// The text at `*`.
     others: Option<Arc<str>>,
-    /// Where the map's name is written.
+    /// The place of the map's name.
     pub span: Span,
 }
 
 impl ValueMap {
-    /// What the map holds for a value, compared without case.
+    /// The text for a value, compared without case.
     pub fn get(&self, value: &str) -> Option<&str> {
         self.entries.get(&*text::fold(value)).or(self.others.as_ref()).map(|text| &**text)
     }
 }
 
-/// The maps that templates may use.
+/// The maps that templates can use.
 #[derive(Default)]
 pub(super) struct Maps {
     pub(super) known: Vec<ValueMap>,
-    /// Names of maps that could not be read: they are not reported again.
+    /// Names of maps with errors, so that their use is not reported again.
     broken: Vec<String>,
 }
 
@@ -53,7 +53,7 @@ impl Maps {
         }
     }
 
-    /// The place of a map; reports an unknown one.
+    /// The index of a map; reports an unknown name.
     pub(super) fn find(&self, reader: &mut Reader<'_>, name: &str, span: Span) -> Option<usize> {
         let found = self.known.iter().position(|map| map.name == name);
         if found.is_none() && !self.broken.iter().any(|broken| broken == name) {

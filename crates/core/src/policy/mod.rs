@@ -1,6 +1,6 @@
-//! The policy: what people wrote, understood. Text in; a [`Policy`] and every finding out.
+//! The policy, parsed and checked: text in, a [`Policy`] and every finding out.
 //!
-//! Knows nothing about devices: which ones a selector holds for is for `selection`, what follows for `desired`.
+//! Knows nothing about devices: `selection` finds those that a selector holds for, `desired` says what follows.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -100,7 +100,7 @@ pub use limits::{
     Acceptance, Approval, Axis, Cap, Counted, DayCap, Guard, Invariant, MOST_DAYS_AHEAD, ShrinkApproval,
 };
 
-/// A policy set, resolved: names are indices, patterns are compiled, every part knows its place.
+/// A resolved policy set: names are indices, patterns are compiled, and every part knows its place.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// The devices that this set may touch; `None` is the default: every device whose `mergedIntoMachineId` is missing.
@@ -111,36 +111,37 @@ pub struct Policy {
     pub selectors: Vec<NamedSelector>,
     /// Lookup files, in file order.
     pub lookups: Vec<Lookup>,
-    /// What templates write in place of a value, in file order.
+    /// Maps that templates use, in file order.
     pub maps: Vec<ValueMap>,
     /// Families: of the members that a device should carry, the one listed first stays.
     pub families: Vec<Family>,
     /// Rules in file order, dead and future ones included (see [`Rule::is_live`]).
     pub rules: Vec<Rule>,
-    /// Warnings and notes that are meant on rules.
+    /// Warnings and notes that rules intend.
     pub exceptions: Vec<LintException>,
     /// Renames with chains resolved.
     pub renames: Vec<Rename>,
     /// Tags that no device should carry.
     pub retire: Vec<Retire>,
-    /// The value of devices that no rule gives one.
+    /// The value of devices that no rule gives a value.
     pub default_value: Option<DefaultValue>,
     /// Devices whose state is never changed; the first that matches names the withheld change.
     pub protections: Vec<Protection>,
-    /// The tenant's device groups, where a file states them, and where `deviceGroups` stands.
+    /// The tenant's device groups, if a file states them, and the place of `deviceGroups`.
     pub device_groups: Option<(DeviceGroups, Span)>,
-    /// Their conditions on tags, once somebody asked.
+    /// Their tag conditions, compiled at the first use.
     pub group_tags: OnceLock<TagConditions>,
     /// Caps, invariants, approvals, the tenant pin.
     pub guard: Guard,
-    /// How tags of other case count, everywhere in this policy.
+    /// How tags that differ only in case compare, everywhere in this policy.
     pub tag_case: TagCase,
-    /// Whether the device of a policy test is superseded, where the test says so; none for devices that are compared.
+    /// Whether a policy test says that its device is superseded; `None` for devices that are compared with others.
     pub stated_superseded: Option<bool>,
 }
 
 impl Policy {
-    /// Whether a claim, a family or a rename makes this set the owner of a tag: live ones that no rule assigns go.
+    /// Whether a claim, a family or a rename makes this set the owner of a tag: live tags of that kind are removed if no rule
+    /// assigns them.
     pub fn claims_tag(&self, tag: &str) -> bool {
         let is_same = |other: &str| self.tag_case.is_same(other, tag);
         self.claims.iter().any(|claim| self.covers(&claim.pattern, tag))
@@ -178,7 +179,7 @@ pub struct Selector {
     pub span: Span,
 }
 
-/// What must hold. Two-valued: a test on a missing field is false, and `Not` of it is true.
+/// The condition. Two-valued: a test on a missing field is false, and `Not` of it is true.
 #[derive(Clone, Debug)]
 pub enum SelectorKind {
     Everything,
@@ -194,11 +195,11 @@ pub enum SelectorKind {
         field: Field,
         test: Test,
     },
-    /// Another device in scope has the same value of `by`, and this device is not the one that is kept.
+    /// Another device in scope has the same value of `by`, and that one is kept.
     Superseded {
         /// One of `computerDnsName`, `deviceName`, `aadDeviceId`, `vmMetadata.vmId`.
         by: Field,
-        /// Which of them is kept.
+        /// Which of the devices is kept.
         keep: Keep,
     },
     /// The device's id is in the result of a hunting query.
@@ -206,7 +207,7 @@ pub enum SelectorKind {
 }
 
 crate::words! {
-    /// Which of several devices of one name `superseded` keeps. Ties keep the smallest id.
+    /// Which of several devices with the same value `superseded` keeps. Of equal ones it keeps the smallest id.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub enum Keep {
         /// The greatest `lastSeen`.
@@ -223,23 +224,23 @@ pub struct Hunting {
     pub query: Arc<str>,
     /// The column that holds device ids; `DeviceId` unless written.
     pub column: Arc<str>,
-    /// Whether a result without rows is right.
+    /// Whether a result without rows is correct.
     pub allow_empty: bool,
-    /// Whether its rows need not be devices of this tenant.
+    /// Whether its rows may name devices of other tenants.
     pub is_unlisted_ok: bool,
 }
 
-/// One operator with its operand. Lists mean *any*, unless the operator says otherwise. Never an empty list.
+/// One operator with its operand. Lists mean *any* unless the operator says otherwise, and are never empty.
 #[derive(Clone, Debug)]
 pub enum Test {
     /// Present (`true`) or missing (`false`).
     Exists(bool),
-    /// Text equal to one of these without case: `eq`, `in`, and `inFile` (which keeps its file for the report of unmatched
-    /// values).
+    /// Text equal to one of these without case: `eq`, `in`, and `inFile`, which keeps its file to report values that match no
+    /// device.
     Text(TextList),
     /// Text that matches one of these as a whole.
     Glob(Vec<Glob>),
-    /// Text in which one of these is found; already without case.
+    /// Text that contains a match of one of these; compiled to ignore case.
     Regex(Vec<Regex>),
     /// Text that starts with one of these; for hardware addresses: without separators, in upper case.
     StartsWith(Vec<String>),
@@ -261,7 +262,7 @@ pub enum Test {
     },
     /// A boolean equal to this.
     Boolean(bool),
-    /// Age at most this: `now - time <= span`. A time in the future has no age above zero and is within.
+    /// Age at most this: `now - time <= span`. A time in the future is within.
     Within(Duration),
     /// Age over this: `now - time > span`.
     OlderThan(Duration),
@@ -290,7 +291,7 @@ pub enum Test {
 pub struct TextList {
     /// As written, in order, without duplicates.
     pub values: Arc<[String]>,
-    /// The file they came from; values of a file that match no device are reported.
+    /// The file that they come from: values that match no device are reported.
     pub file: Option<ListFile>,
 }
 
@@ -299,7 +300,7 @@ pub struct TextList {
 pub struct ListFile {
     /// The path as written, for messages.
     pub written: Arc<str>,
-    /// The path from the repository's root, with the column where it is a table: no two lists share it.
+    /// The path from the repository's root, and the column of a table. Unique for each list.
     pub source: Arc<str>,
 }
 
@@ -329,13 +330,13 @@ pub struct Rule {
     /// Carried into plans and reports.
     pub ticket: Option<String>,
     pub select: Selector,
-    /// Tags that they must carry.
+    /// Tags that the devices must carry.
     pub tags: Vec<TagExpression>,
-    /// Tags that they must not carry.
+    /// Tags that the devices must not carry.
     pub remove_tags: Vec<RemoveTag>,
-    /// The value that they must have.
+    /// The value that the devices must have.
     pub device_value: Option<DeviceValue>,
-    /// The higher wins.
+    /// The higher priority wins.
     pub priority: i64,
     /// First day, UTC.
     pub from: Option<Date>,
@@ -345,7 +346,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether the rule exists at this moment: `from` and `until` are inclusive days in UTC.
+    /// Whether the rule is in force at this moment: `from` and `until` are inclusive days in UTC.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.from.is_none_or(|from| now >= from.midnight())
             && self.until.is_none_or(|until| now < until.end())
@@ -376,7 +377,7 @@ pub struct Template {
     pub source: String,
     /// Literal and placeholder parts in order.
     pub parts: Vec<TemplatePart>,
-    /// Which tags it could yield: placeholders read as `*`.
+    /// The tags that it could yield: placeholders become `*`.
     pub glob: Glob,
 }
 
@@ -390,7 +391,7 @@ pub enum TemplatePart {
         field: Field,
         /// Applied in order.
         filters: Vec<Filter>,
-        /// As written between the braces, without filters: what `unresolved` reports name.
+        /// As written between the braces, without filters: the name in reports of `unresolved`.
         name: String,
     },
 }
@@ -400,7 +401,7 @@ pub enum Filter {
     Lower,
     Upper,
     Slug,
-    /// What the map at this index of [`Policy::maps`] holds for the value; missing where it holds nothing.
+    /// The text of the map at this index of [`Policy::maps`] for the value; missing if the map has none.
     Map(usize),
     /// This text in place of a missing or empty value.
     Default(Arc<str>),

@@ -1,6 +1,6 @@
 //! The names that selectors and templates may use: named selectors and lookup columns.
 //!
-//! Reads lookup tables, because their columns are names; does not read selectors.
+//! Reads lookup tables, because their columns are names. Reads no selectors.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use super::table::{MAX_COLUMNS, Table};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
 
-/// The most lookups: a field names one by a 16-bit number.
+/// The most lookups. A field refers to one by a 16-bit number.
 const MAX_LOOKUPS: usize = 1_000;
 
 #[derive(Default)]
@@ -26,13 +26,14 @@ pub(super) struct Names {
     pub(super) selectors: HashMap<String, usize>,
     /// The names of selectors, in file order.
     pub(super) selector_names: Vec<String>,
-    /// The lookups that can be used.
+    /// The lookups without errors.
     lookups: Vec<Lookup>,
-    /// Columns of lookups that nothing lists, which have no header or are queries: the key, and those that are read.
+    /// Columns of lookups without a list of columns (no header, or a query), by lookup: the key, then those that the policy
+    /// reads.
     open_columns: RefCell<HashMap<usize, Vec<String>>>,
-    /// The maps that templates can use.
+    /// The maps without errors.
     pub(super) maps: Maps,
-    /// Names of lookups whose file could not be used: their columns are not known, and not reported again.
+    /// Names of lookups with an unusable file: their columns are unknown, and are not reported again.
     broken: Vec<String>,
 }
 
@@ -41,7 +42,7 @@ impl Names {
         Field::ALL.iter().map(|field| field.name()).collect()
     }
 
-    /// The field of `NAME.COLUMN`; reports what is unknown.
+    /// The field of `NAME.COLUMN`; reports an unknown name.
     pub(super) fn lookup_field(&self, reader: &mut Reader<'_>, path: &str, span: Span) -> Option<Field> {
         let Some((name, column)) = path.split_once('.') else {
             let finding = Diagnostic::error("E0201", span, "a lookup field is `lookup.NAME.COLUMN`");
@@ -70,7 +71,7 @@ impl Names {
         Some(Field::Lookup { lookup: index as u16, column: at as u16 })
     }
 
-    /// The lookups, once everything that reads their columns was read.
+    /// The lookups, after everything that uses their columns was read.
     pub(super) fn into_lookups(mut self) -> (Vec<Lookup>, Maps) {
         for (index, columns) in self.open_columns.into_inner() {
             self.lookups[index].columns = columns;
@@ -109,7 +110,7 @@ impl Names {
     }
 }
 
-/// The place of a column that nothing lists.
+/// The index of a column of a lookup without a list of columns.
 fn open_column(
     reader: &mut Reader<'_>,
     columns: &mut Vec<String>,
@@ -182,7 +183,7 @@ fn lookup(reader: &mut Reader<'_>, entry: &MappingEntry) -> Option<Lookup> {
     (!is_lost).then(|| Lookup { columns, rows: keyed.rows.into(), ..found })
 }
 
-/// Where a lookup's rows come from, as written.
+/// The source of a lookup's rows, as written.
 enum Source<'n> {
     File(&'n str, Span),
     /// The query, and whether its result may be empty.
@@ -238,7 +239,7 @@ pub(super) fn matching_fields() -> impl Iterator<Item = Field> {
     .into_iter()
 }
 
-/// Names of anything but rules: text that can be shown on one line.
+/// Checks a name of anything but a rule: it must be text that fits on one line.
 pub(super) fn check_name(reader: &mut Reader<'_>, what: &str, name: &str, span: Span) {
     let is_name = (1..=80).contains(&name.chars().count())
         && name.trim() == name

@@ -1,6 +1,6 @@
-//! The tree of a YAML file: values, keys, and the bytes where each is written.
+//! The tree of a YAML file: values and keys with their byte ranges.
 //!
-//! Reads nothing; that is `syntax`.
+//! `syntax` parses it.
 
 use crate::diagnostic::Span;
 use crate::text::visible;
@@ -9,11 +9,11 @@ use crate::text::visible;
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) kind: NodeKind,
-    /// Where it is written (for an alias: where the anchor's value is written).
+    /// Its bytes; for an alias those of the anchor's value.
     pub(super) span: Span,
 }
 
-/// What a value is, by the YAML 1.2 core schema.
+/// A value by the YAML 1.2 core schema.
 #[derive(Clone, Debug)]
 pub(super) enum NodeKind {
     /// `null`, `~` or nothing.
@@ -35,20 +35,20 @@ pub(super) enum NodeKind {
 pub(super) struct MappingEntry {
     /// The key as text.
     pub(super) key: String,
-    /// Where the key is written.
+    /// The bytes of the key.
     pub(super) key_span: Span,
     pub(super) value: Node,
 }
 
 impl Node {
-    /// What was meant as a template, where `{osPlatform}` stands without quotes: YAML reads a mapping with an empty value.
+    /// The template that was meant, if this is an unquoted `{osPlatform}`: YAML reads that as a mapping with an empty value.
     pub(super) fn unquoted_template(&self) -> Option<String> {
         let NodeKind::Map(entries) = &self.kind else { return None };
         let [MappingEntry { key, value, .. }] = entries.as_slice() else { return None };
         matches!(value.kind, NodeKind::Null).then(|| format!("{{{}}}", shown(key)))
     }
 
-    /// What it is, for "expected …, found …".
+    /// The kind of value, for "expected …, found …".
     pub(super) fn describe(&self) -> &'static str {
         match self.kind {
             NodeKind::Null => "nothing",
@@ -61,9 +61,9 @@ impl Node {
     }
 }
 
-/// Text of a file as it may stand in a message: short, without control characters.
+/// Text of a file for a message: short, without control characters.
 pub(super) fn shown(text: &str) -> String {
-    // Cut before it is written out, so that no escape is halved.
+    // Cut before escaping, so that no escape is cut in half.
     if text.chars().nth(80).is_none() {
         return visible(text).into_owned();
     }

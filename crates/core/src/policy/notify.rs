@@ -1,14 +1,14 @@
 //! `notify` of `mdetag.yaml`: the webhook, the occasions and the message format.
 //!
-//! Never holds the address itself, which is a secret: only the name of the environment variable that does.
+//! Never contains the address itself, which is a secret: only the name of the environment variable that does.
 
 use super::node::shown;
 use super::reader::{Fields, Reader};
 use super::shape::{MappingKey, Shape, key, required};
 use crate::diagnostic::Diagnostic;
 
-/// Only variables of this beginning may hold the address: `mdetag.yaml` comes with a pull request, which must not be able to
-/// send another variable's content anywhere.
+/// The prefix of variables that may hold the address. `mdetag.yaml` may come from a pull request, which must not be able to send
+/// the content of any other variable somewhere.
 pub const HOOK_VARIABLES: &str = "MDETAG_HOOK_";
 
 /// The webhook, the occasions and the message format.
@@ -22,7 +22,7 @@ pub struct NotifySettings {
     pub format: MessageFormat,
 }
 
-/// Something worth telling. In the order in which one is chosen where several hold.
+/// A result worth a message. If several apply, the first in this order is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
     /// The guard said no, or removals were withheld for an untrusted inventory: exit 3.
@@ -36,7 +36,7 @@ pub enum Occasion {
 }
 
 impl Occasion {
-    /// All, in the order of choice.
+    /// All occasions, in the order in which one is chosen.
     pub const ALL: [Occasion; 4] = [Occasion::Refused, Occasion::Failed, Occasion::Drift, Occasion::Changed];
 
     /// The word in `mdetag.yaml` and in the event's type.
@@ -75,7 +75,7 @@ const OCCASIONS: [&str; 4] = ["refused", "failed", "drift", "changed"];
 const MESSAGE_FORMATS: [&str; 3] = ["json", "teams", "slack"];
 
 impl Reader<'_> {
-    /// `None` where the file names no usable variable; the findings say why.
+    /// The settings; `None` if the file names no usable variable; the findings say why.
     pub(super) fn notify(&mut self, fields: &Fields<'_>) -> Option<NotifySettings> {
         let node = fields.get("webhook")?;
         let text = self.filled_text(node, "`webhook`")?;
@@ -88,7 +88,7 @@ impl Reader<'_> {
         }
         let name = text.strip_prefix("env:").filter(|name| is_variable(name));
         let Some(name) = name else {
-            // What was found is not quoted: it may be a part of an address, which is a secret.
+            // The message does not quote the text, which may be a part of an address, and addresses are secret.
             let message = format!("`webhook` is `env:` and a variable named {HOOK_VARIABLES}…");
             self.report(Diagnostic::error("E0208", node.span, message).help(
                 "write for example `webhook: env:MDETAG_HOOK_TEAMS`: other variables are not for mdetag.yaml to send anywhere",
@@ -97,7 +97,7 @@ impl Reader<'_> {
         };
         let variable = name.to_owned();
         let written = fields.get("on");
-        // A word alone is refused, as the schema does.
+        // A single word in place of a list is refused, as in the schema.
         let words = written
             .filter(|node| self.list(node, "`on`").is_some())
             .and_then(|node| self.texts(node, "`on`"));

@@ -1,10 +1,10 @@
-//! Which operators each kind of field takes, and what they take: the readers and the schema both look here.
+//! The operators of each kind of field and their operands, for the readers and the schema.
 //!
 //! Reads nothing.
 
 use crate::device::Kind;
 
-/// What an operator takes.
+/// The operand of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
     /// One value of the field's kind.
@@ -71,7 +71,7 @@ pub(super) fn operators(kind: Kind) -> &'static [(&'static str, Operand)] {
     }
 }
 
-/// A kind as messages name it.
+/// The name of a kind in messages.
 pub(super) fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "text",
@@ -85,7 +85,7 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-/// What an operator of a kind takes.
+/// The operand of an operator for a kind of field.
 pub(super) fn operand(kind: Kind, operator: &str) -> Option<Operand> {
     operators(kind).iter().find(|(name, _)| *name == operator).map(|(_, operand)| *operand)
 }

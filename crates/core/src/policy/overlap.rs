@@ -1,6 +1,6 @@
-//! Whether two globs can match the same text: what "might overlap" means when a set is checked.
+//! Whether two globs can match the same text, for findings that say "might overlap".
 //!
-//! May say yes where the answer is no (many alternatives, very long patterns); never the other way round.
+//! May say yes when the answer is no (many alternatives, very long patterns), never the other way round.
 
 use crate::pattern::{Glob, GlobPart};
 use crate::tag::TagCase;
@@ -9,7 +9,7 @@ use crate::text;
 /// The most alternatives a pattern is expanded into; beyond it a `{…}` counts as `*`.
 const MAX_ALTERNATIVES: usize = 32;
 
-/// Work that may still be spent, in compared pairs of pattern positions; when it is used up everything overlaps.
+/// The remaining work, in compared pairs of pattern positions. When none is left, everything counts as overlapping.
 pub(super) struct ComparisonBudget(usize);
 
 impl ComparisonBudget {
@@ -17,7 +17,7 @@ impl ComparisonBudget {
         ComparisonBudget(10_000_000)
     }
 
-    /// Whether nothing is left, so that answers are no longer sure.
+    /// Whether no work is left, so that answers are no longer certain.
     pub(super) fn is_spent(&self) -> bool {
         self.0 == 0
     }
@@ -31,13 +31,13 @@ enum Piece {
     Scalar(Vec<(char, char)>),
 }
 
-/// A pattern without alternatives, several times.
+/// A pattern expanded into several without alternatives.
 #[derive(Clone, Debug)]
 pub(super) struct FlatPattern {
     alternatives: Vec<Vec<Piece>>,
-    /// What every matching text starts with.
+    /// The literal start of every matching text.
     prefix: String,
-    /// How both compare.
+    /// How the pattern compares case.
     case: TagCase,
 }
 
@@ -66,7 +66,7 @@ impl FlatPattern {
         FlatPattern { alternatives, prefix: case.key(prefix).into_owned(), case }
     }
 
-    /// Whether a text can match: a cheap first look.
+    /// Whether a text can match: a cheap first check.
     pub(super) fn may_match(&self, text: &str) -> bool {
         self.case.key(text).starts_with(&self.prefix)
     }
@@ -80,7 +80,7 @@ impl FlatPattern {
     }
 }
 
-/// One part as a position. Alternatives are several, and count as any run here.
+/// One part as a position. Alternatives would be several positions, and count as any run here.
 fn piece(part: &GlobPart, case: TagCase) -> Piece {
     match part {
         GlobPart::Literal(scalar) => Piece::Scalar(counted(vec![(*scalar, *scalar)], case)),
@@ -91,7 +91,7 @@ fn piece(part: &GlobPart, case: TagCase) -> Piece {
     }
 }
 
-/// Ranges with the scalars that count as theirs.
+/// Ranges extended by the scalars that count as theirs.
 fn counted(ranges: Vec<(char, char)>, case: TagCase) -> Vec<(char, char)> {
     match case {
         TagCase::Exact => ranges,
@@ -121,7 +121,7 @@ fn gaps(mut ranges: Vec<(char, char)>) -> Vec<(char, char)> {
     gaps
 }
 
-/// Continues each alternative with each branch; too many count as any run.
+/// Continues each alternative with each branch. Too many count as any run.
 fn multiply(alternatives: &mut Vec<Vec<Piece>>, branches: &[Vec<GlobPart>], case: TagCase) {
     if branches.len() * alternatives.len() > MAX_ALTERNATIVES {
         alternatives.iter_mut().for_each(|pieces| pieces.push(Piece::Run));

@@ -1,6 +1,6 @@
-//! What rests only on names or live tags. The owner of a device can set both, and so decides what applies to it.
+//! Selectors that depend only on names or live tags. A device's owner can set both, and so decides what applies to the device.
 //!
-//! Looks at the text alone, and only at what gives or keeps something of weight. A note, since the names of a domain may be well kept.
+//! Looks only at the text, and only at rules with consequences. A note, because a domain may control its names well.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::device::{DeviceValue, Field};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::tag;
 
-/// Notes every `scope`, protection and rule of weight that rests on nothing else.
+/// Notes every `scope`, protection and rule with consequences that depends on nothing else.
 pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     let scope = policy.scope.iter().map(|scope| ("`scope`".to_owned(), scope, scope.span));
     let protections = policy.protections.iter().map(|protection| {
@@ -35,7 +35,7 @@ pub(super) fn check(reader: &mut Reader<'_>, policy: &Policy) {
     }
 }
 
-/// What a rule gives that matters: the first of it.
+/// The first consequence of a rule that matters.
 fn weight(policy: &Policy, rule: &Rule) -> Option<String> {
     if rule.device_value == Some(DeviceValue::High) {
         return Some("the value High".to_owned());
@@ -48,17 +48,17 @@ fn weight(policy: &Policy, rule: &Rule) -> Option<String> {
     of_weight.next().map(|tag| format!("the tag `{}`", shown(tag)))
 }
 
-/// What decides whether a selector holds.
+/// The fields that decide whether a selector holds.
 enum SelectorInputs {
-    /// Nothing: it always holds, or never.
+    /// None: it always holds, or never.
     Nothing,
     /// Only these fields, which a device's owner can set.
     Owned(BTreeSet<&'static str>),
-    /// Also something else.
+    /// Also other fields.
     Other,
 }
 
-/// Each alternative counts alone, since one that holds is enough. `holds`: whether the selector shall hold, or not hold.
+/// Each alternative counts alone, because one that holds is enough. `holds`: whether the selector should hold, or should not.
 fn basis(policy: &Policy, selector: &Selector, holds: bool) -> SelectorInputs {
     let mut visited = BTreeSet::new();
     basis_of(policy, selector, holds, &mut visited)
@@ -80,7 +80,7 @@ fn basis_of(
         },
         SelectorKind::Not(part) => basis_of(policy, part, !holds, above),
         SelectorKind::Use(index) => {
-            // A selector that uses itself is an error of its own.
+            // A selector that uses itself is a separate error.
             if !above.insert(*index) {
                 return SelectorInputs::Other;
             }
@@ -97,7 +97,7 @@ fn basis_of(
     }
 }
 
-/// Of parts that are all needed, one other is enough to rest on; of alternatives, each one that is owned.
+/// If all parts are needed, one that reads other fields is enough; of alternatives, each one that reads only owned fields counts.
 fn joined(parts: Vec<SelectorInputs>, all: bool) -> SelectorInputs {
     let has_other = parts.iter().any(|part| matches!(part, SelectorInputs::Other));
     let mut owned = BTreeSet::new();

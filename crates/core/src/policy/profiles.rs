@@ -1,6 +1,6 @@
-//! Tenant profiles beyond the first: bases that others extend, and a file that holds many of them.
+//! Tenant profiles beyond the first: bases that others extend, and a file with many profiles.
 //!
-//! Reads no file and signs in nowhere; which profiles a command runs for is for the command line.
+//! Reads no file and signs in nowhere; the command line chooses the profiles of a command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,20 +17,20 @@ use crate::time::Timestamp;
 const LABEL: &str = "label.";
 
 impl Settings {
-    /// The profiles that stand for a tenant: all but those that others extend.
+    /// The profiles of tenants: all except the bases that others extend.
     pub fn tenants(&self) -> impl Iterator<Item = &Profile> {
         self.profiles.iter().filter(|profile| !self.is_base(&profile.name))
     }
 
-    /// Whether a profile is a base of others, and so no tenant.
+    /// Whether a profile is a base that others extend, and so not a tenant.
     pub fn is_base(&self, name: &str) -> bool {
         self.profiles.iter().any(|profile| profile.extends.as_deref() == Some(name))
     }
 
-    /// What cannot be told apart or would be left out without a word, once all profiles are there and [`Settings::inherit`] is done.
+    /// Checks, after [`Settings::inherit`], that profiles can be told apart and that none is silently left out.
     ///
     /// # Errors
-    /// One sentence: two names that are one on a system which folds case, or a base that holds a tenant of its own.
+    /// A sentence: two names are equal on a system that folds case, or no tenant shares the tenant id of a base.
     pub fn check_tenants(&self) -> Result<(), String> {
         let mut names: BTreeMap<String, &str> = BTreeMap::new();
         for profile in &self.profiles {
@@ -56,7 +56,7 @@ impl Settings {
         }
     }
 
-    /// Adds profiles of another file. A name that is there already stays as it is and is returned.
+    /// Adds the profiles of another file. An existing profile stays, and its name is returned.
     pub fn add_profiles(&mut self, profiles: Vec<Profile>) -> Vec<String> {
         let mut taken = Vec::new();
         for profile in profiles {
@@ -69,10 +69,10 @@ impl Settings {
         taken
     }
 
-    /// Gives each profile what it does not say itself from the profile that it extends, and that one's base, key by key, each whole.
+    /// Fills each profile's missing keys from the profile that it extends and from that one's base. A key is taken whole.
     ///
     /// # Errors
-    /// One sentence: a base that is not there, or a circle.
+    /// A sentence: a base does not exist, or bases form a circle.
     pub fn inherit(&mut self) -> Result<(), String> {
         let own: BTreeMap<String, Profile> =
             self.profiles.iter().map(|profile| (profile.name.clone(), profile.clone())).collect();
@@ -99,7 +99,7 @@ impl Settings {
     }
 }
 
-/// The tenant that a profile stands for; ids are GUIDs, which people write in either case.
+/// The tenant id of a profile in one case: ids are GUIDs, which people write in either.
 fn id(profile: &Profile) -> Option<String> {
     profile.tenant_id.as_deref().map(str::to_ascii_lowercase)
 }
@@ -127,8 +127,8 @@ impl Profile {
     }
 }
 
-/// Reads a `tenantsFile`, the one file of the sources: YAML or JSON (profiles by name, at the top or under `tenants`), or CSV by its
-/// extension (`name`, the keys of a profile, `policies` cut at `;`, and a column `label.NAME` for each label).
+/// Reads a `tenantsFile`, the only file of the sources: YAML or JSON (profiles by name, at the top or under `tenants`), or CSV by
+/// its extension (`name`, the keys of a profile, `policies` separated by `;`, and a column `label.NAME` for each label).
 pub fn read_profiles(sources: &Sources) -> (Vec<Profile>, Vec<Diagnostic>) {
     let source = &sources.files[0];
     let is_csv =
@@ -153,7 +153,7 @@ pub fn read_profiles(sources: &Sources) -> (Vec<Profile>, Vec<Diagnostic>) {
     (profiles, findings)
 }
 
-/// The rows of a CSV file as the mapping that YAML would have: so both are checked by one reader.
+/// The rows of a CSV file as the mapping of a YAML file, so that one reader checks both.
 fn csv_root(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
     let whole = span(0, text.len());
     let fail = |place: Span, message: String| (None, vec![Diagnostic::error("E0303", place, message)]);
@@ -267,7 +267,7 @@ mod tests {
         let lost =
             checked(&format!("  a: {{ tenantId: {TENANT} }}\n  b: {{ extends: a, tenantId: {other} }}\n"));
         assert!(lost.unwrap_err().contains("`a` has a tenant of its own"));
-        // Two policy sets of one tenant share its id through a base.
+        // Two policy sets of the same tenant share its id through a base.
         let shared =
             checked(&format!("  a: {{ tenantId: {TENANT} }}\n  b: {{ extends: a, policies: [b/] }}\n"));
         assert_eq!(shared, Ok(()));

@@ -1,6 +1,6 @@
 //! Numbers of devices as the guard writes them: exact percentages, and counts or shares.
 //!
-//! Knows no limit; those are in `limits`.
+//! Knows no limit; `limits` does.
 
 /// A percentage, exact to a ten-thousandth of a percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ impl Percent {
         (u128::from(self.0) * u128::from(base) / 1_000_000) as u64
     }
 
-    /// Twice as much, which may be more than the whole.
+    /// Twice the percentage, which may be over 100 %.
     pub(super) fn doubled(self) -> Percent {
         Percent(self.0 * 2)
     }
@@ -53,8 +53,8 @@ impl std::fmt::Display for Percent {
 /// A count, or a share of the devices in scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
-    /// So many devices.
+    /// A number of devices.
     Count(u64),
-    /// So much of the scope. *At least* compares `count × 100 ≥ percent × scope` exactly; *at most* likewise.
+    /// A share of the scope. *At least* compares `count × 100 ≥ percent × scope` exactly; *at most* likewise.
     Share(Percent),
 }

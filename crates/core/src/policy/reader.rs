@@ -1,4 +1,4 @@
-//! Reads typed values out of a tree and says what is wrong where: the words that all readers of the policy share.
+//! Reads typed values from a tree and reports what is wrong: the helpers that all readers of the policy share.
 //!
 //! Knows no key by name; those are in `keys`.
 
@@ -14,30 +14,30 @@ use crate::tag::TagCase;
 use crate::text;
 use crate::time::{Date, Timestamp, parse_duration};
 
-/// The most findings of one severity in one run: beyond it nobody reads, and a hostile file must not make millions.
+/// The most findings of one severity. Nobody reads more, and a hostile file must not cause millions.
 const MAX_FINDINGS: usize = 1_000;
 
-/// The longest name that a suggestion is searched for.
+/// The longest name for which a suggestion is searched.
 const MAX_SUGGESTED: usize = 100;
 
-/// The most names that a suggestion is searched among.
+/// The most names that are searched for a suggestion.
 const MAX_CANDIDATES: usize = 1_000;
 
-/// What readers carry along: the sources, the clock, and the findings so far.
+/// The state that readers share: the sources, the clock, and the findings so far.
 pub(super) struct Reader<'a> {
     pub(super) sources: &'a Sources,
     pub(super) now: Timestamp,
     pub(super) tag_case: TagCase,
     findings: Vec<Diagnostic>,
     pub(super) exceptions: Exceptions,
-    /// How many of each severity there are, the ones that are not kept included.
+    /// Number of findings of each severity, including those over the limit.
     counts: [usize; 3],
-    /// How many patterns were compiled; each costs kilobytes.
+    /// Number of compiled patterns; each takes kilobytes.
     pub(super) patterns: usize,
-    /// What is left for regular expressions.
+    /// The remaining budget for regular expressions.
     pub(super) growth: Growth,
-    /// Whether rules or their tags are missing from the policy because of a mistake that has been reported: then nothing
-    /// can be said about what no rule does.
+    /// Whether a reported mistake has removed rules or their tags from the policy. Nothing can then be said about what no rule
+    /// does.
     pub(super) is_partial: bool,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes a finding, unless its rule says that it is meant.
+    /// Adds a finding, unless an exception of its rule covers it.
     pub(super) fn report(&mut self, finding: Diagnostic) {
         if self.exceptions.cover(&finding) {
             return;
@@ -112,12 +112,12 @@ impl<'a> Reader<'a> {
         self.counts[Severity::Error as usize] > 0
     }
 
-    /// Whether further errors are only counted: nobody will see them, so no suggestion is searched for.
+    /// Whether further errors are only counted. No suggestion is then searched, because nobody will see it.
     pub(super) fn is_full(&self) -> bool {
         self.counts[Severity::Error as usize] >= MAX_FINDINGS
     }
 
-    /// A mapping with these keys and no others, all required ones present. `what` reads after "in": `a rule`.
+    /// A mapping with these keys and no others, all required ones present. `what` follows the word "in": `a rule`.
     pub(super) fn fields<'n>(
         &mut self,
         node: &'n Node,
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A span of time with its unit. A bare number has none, and quoting it would not give it one.
+    /// A duration with its unit. A bare number gets its own advice: it lacks a unit, and quoting does not add one.
     pub(super) fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
         if let NodeKind::Number(_) = node.kind {
             let raw = shown(self.sources.text(node.span));
@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
         self.parsed(node.span, what, parse_duration(text))
     }
 
-    /// A list that holds something.
+    /// A list with at least one item.
     pub(super) fn filled_list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
         let items = self.list(node, what)?;
         if items.is_empty() {
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
         Some(items)
     }
 
-    /// Text. A number, a boolean or nothing in its place has to be quoted.
+    /// Text. A number, a boolean or null must be quoted.
     pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         match &node.kind {
             NodeKind::Text(text) => Some(text),
@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
-    /// One text or a list of them (never an empty one), each with its place.
+    /// One text or a non-empty list of them, each with its place.
     pub(super) fn texts<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<(&'n str, Span)>> {
         let items = match &node.kind {
             NodeKind::List(_) => self.filled_list(node, what)?,
@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// The outcome of a parser whose error is a sentence.
+    /// The value of a parser; its error, a sentence, becomes a finding.
     pub(super) fn parsed<T>(&mut self, span: Span, what: &str, outcome: Result<T, String>) -> Option<T> {
         outcome
             .map_err(|error| {
@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
             .ok()
     }
 
-    /// "Unknown …", with the near name if there is one, else the known ones.
+    /// "Unknown …", with the nearest name if there is one, else with the known ones.
     pub(super) fn unknown(&mut self, code: &'static str, span: Span, what: &str, word: &str, known: &[&str]) {
         let finding = Diagnostic::error(code, span, format!("unknown {what}"));
         if self.is_full() {
@@ -315,7 +315,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The near name, unless the word is too long to be a slip of the hand.
+/// The nearest name, unless the word is too long to be a typing slip.
 pub(super) fn suggestion<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     if word.len() > MAX_SUGGESTED {
         return None;
@@ -323,7 +323,7 @@ pub(super) fn suggestion<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     did_you_mean(word, known.iter().copied().take(MAX_CANDIDATES).filter(|name| name.len() <= MAX_SUGGESTED))
 }
 
-/// Names for a sentence: at most twenty.
+/// At most twenty names for a sentence.
 fn listed(names: &[&str]) -> String {
     let mut text =
         names.iter().take(20).map(|name| format!("`{}`", shown(name))).collect::<Vec<_>>().join(", ");
@@ -333,7 +333,7 @@ fn listed(names: &[&str]) -> String {
     text
 }
 
-/// A sentence that quotes text of a file, with control characters written out and cut where a hostile one goes on.
+/// Text of a file for a sentence: control characters escaped, cut if it is very long.
 pub(super) fn shown_long(text: &str) -> String {
     let cut = if text.chars().nth(300).is_some() { "…" } else { "" };
     let beginning: String = text.chars().take(300).collect();

@@ -1,6 +1,6 @@
-//! Families and renames: what one entry must look like, and what entries must not do to each other.
+//! Families and renames: the form of each entry, and clashes between entries.
 //!
-//! What renames must not do to claims, rules and `retire` is checked in `lints`, when all are known.
+//! `lints` checks renames against claims, rules and `retire`, when all are known.
 
 use std::collections::HashMap;
 
@@ -104,7 +104,7 @@ pub(super) fn renames(
     resolved.collect()
 }
 
-/// For each rename the last one of its chain; none where the chain is a circle, which is reported once.
+/// The last rename of each chain; `None` for a circle, which is reported once.
 fn ends(reader: &mut Reader<'_>, written: &[Rename], index: &HashMap<String, usize>) -> Vec<Option<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {

@@ -1,6 +1,6 @@
-//! From the files of a set to one policy: collects the sections, reads them in dependency order, checks the whole.
+//! Turns the files of a set into one policy: collects the sections, reads them in dependency order, checks the whole.
 //!
-//! Each section's own rules are with its reader; rules between sections are in `settle` and `lints`.
+//! Each section's reader checks its own rules; `settle` and `lints` check rules between sections.
 
 use super::keys;
 use super::names::{Names, check_name};
@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
-/// Reads a policy set: what could be understood, and every finding in the order of files and lines.
+/// Reads a policy set as far as possible. Returns every finding in the order of files and lines.
 ///
 /// Never fails. A policy with an error among its findings must not be used: parts that could not be read are missing from
 /// it, and a selector that could not be read selects nothing.
@@ -61,7 +61,7 @@ struct Sections<'n> {
 }
 
 impl<'n> Sections<'n> {
-    /// Takes the sections of one file.
+    /// Collects the sections of one file.
     fn add(&mut self, reader: &mut Reader<'_>, root: &'n Node) {
         let NodeKind::Map(entries) = &root.kind else {
             reader.map(root, "a policy file");
@@ -98,7 +98,7 @@ impl<'n> Sections<'n> {
         }
     }
 
-    /// Reads what was collected: names first, then what uses them.
+    /// Reads the collected sections: names first, then their users.
     fn read(&self, reader: &mut Reader<'_>) -> Policy {
         let device_groups = self.device_groups.and_then(|entry| reader.device_groups(entry));
         let mut policy = Policy { device_groups, tag_case: reader.tag_case, ..Policy::default() };
@@ -170,7 +170,7 @@ impl<'n> Sections<'n> {
     }
 }
 
-/// A key of a guard that is read after the selectors, because it may use them.
+/// A key of a guard that must be read after the selectors, because it may use them.
 fn in_guard<'n>(guard: &'n MappingEntry, key: &str) -> Option<&'n MappingEntry> {
     let NodeKind::Map(entries) = &guard.value.kind else { return None };
     entries.iter().find(|entry| entry.key == key)
@@ -185,7 +185,7 @@ pub(super) fn check_version(reader: &mut Reader<'_>, node: &Node) {
     reader.report(finding.help("write `version: 1`"));
 }
 
-/// Takes a section that may stand once in a set.
+/// Takes a section that a set may have only once.
 fn once<'n>(reader: &mut Reader<'_>, slot: &mut Option<&'n MappingEntry>, entry: &'n MappingEntry) {
     match slot {
         Some(earlier) => {
@@ -202,7 +202,7 @@ fn once<'n>(reader: &mut Reader<'_>, slot: &mut Option<&'n MappingEntry>, entry:
     }
 }
 
-/// The entries whose names were not taken; clashes between files are reported.
+/// The entries with new names; reports clashes between files.
 fn unique<'n>(reader: &mut Reader<'_>, what: &str, entries: &[&'n MappingEntry]) -> Vec<&'n MappingEntry> {
     let mut first: std::collections::HashMap<&str, Span> = std::collections::HashMap::new();
     let mut kept = Vec::new();

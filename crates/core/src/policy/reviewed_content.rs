@@ -1,6 +1,6 @@
-//! What of a policy file a review covers: everything but `guard.approvals` and `guard.accept`, which may come after the review.
+//! The reviewed part of a policy file: everything except `guard.approvals` and `guard.accept`, which may follow the review.
 //!
-//! Judges nothing: a file that cannot be read is covered as it is.
+//! Judges nothing: a file that cannot be parsed is compared as it is.
 
 use std::borrow::Cow;
 
@@ -8,12 +8,11 @@ use super::node::{MappingEntry, Node, NodeKind};
 use super::syntax;
 use crate::diagnostic::SourceId;
 
-/// Keys of the guard that may come after the review: what they allow counts by the day on which it is looked at.
+/// Keys of the guard that may follow the review. What they allow depends on the day of the run.
 const LATER: [&str; 2] = ["approvals", "accept"];
 
-/// The content of a policy file as it is read, without `guard.approvals` and `guard.accept`: comments and layout are none of it,
-/// the order of keys is. `None` where the guard was all and nothing of it is left, so that a file of approvals alone is as good as
-/// no file.
+/// The content of a policy file without `guard.approvals` and `guard.accept`. Comments and layout do not count, the order of keys
+/// does. `None` if the guard was the whole file and nothing of it is left, so that a file with only approvals counts as no file.
 pub fn reviewed_content(text: &str) -> Option<Cow<'_, str>> {
     let (root, findings) = syntax::parse(text, SourceId(0));
     let Some(mut root) = root.filter(|_| findings.is_empty()) else { return Some(text.into()) };
@@ -40,7 +39,7 @@ fn is_empty_guard(section: &MappingEntry) -> bool {
     section.key == "guard" && matches!(&section.value.kind, NodeKind::Map(entries) if entries.is_empty())
 }
 
-/// Two contents are written alike only where they are alike: text is quoted, everything else is not.
+/// Writes a value so that equal texts mean equal content: text is quoted, everything else is not.
 fn write(node: &Node, out: &mut String) {
     match &node.kind {
         NodeKind::Null => out.push_str("null"),
@@ -118,7 +117,7 @@ mod tests {
         }
         assert!(!is_same("claims: [\"a\", \"b\"]", "claims: ['a\",\"b']"));
         assert!(!is_same("claims: [\"null\"]", "claims: [null]"));
-        // What cannot be read is compared as it is.
+        // Content that cannot be parsed is compared as it is.
         assert!(!is_same("guard: [", "guard: [ "));
         assert!(!is_same("guard: {}\n---\nclaims: [a]", "guard: {}\n---\nclaims: [b]"));
     }

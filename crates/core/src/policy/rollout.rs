@@ -1,6 +1,6 @@
-//! `guard.rollout`: how a plan is let out in waves, and what stops it.
+//! `guard.rollout`: how a plan is rolled out in waves, and what stops it.
 //!
-//! Says what is wanted; which device is in which wave is for `plan`, and what a gate saw for `apply`.
+//! Says what is wanted. `plan` assigns devices to waves; `apply` checks the gates.
 
 use std::time::Duration;
 
@@ -12,35 +12,35 @@ use super::{Percent, Policy, Quantity, Selector};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::time::spoken;
 
-/// More waves are no rollout: each is a review of its own.
+/// The most waves: each needs its own review.
 const MOST_WAVES: usize = 100;
 
-/// Plans that change fewer devices are one wave, unless the policy says otherwise.
+/// Plans that change fewer devices have only one wave, unless the policy says otherwise.
 const SMALLEST: u64 = 100;
 
-/// Devices report to the service about hourly: a gate on their health sees nothing earlier.
+/// Devices report to the service about hourly, so a gate on their health sees nothing earlier.
 const REPORTS_AFTER: Duration = Duration::from_secs(3_600);
 
 /// `guard.rollout`.
 #[derive(Clone, Debug)]
 pub struct Rollout {
-    /// Plans that change fewer devices are one wave.
+    /// Plans that change fewer devices have only one wave.
     pub from: u64,
-    /// Cumulative: after each wave so many devices, or this share of the devices with changes, were written. Never empty.
+    /// Cumulative: after each wave, this many devices, or this share of the devices with changes, are written. Never empty.
     pub waves: Vec<Quantity>,
-    /// All of these devices go into the first wave.
+    /// The devices that all go into the first wave.
     pub first: Option<Selector>,
-    /// The same as written.
+    /// That selector as written.
     pub first_text: String,
-    /// Between the end of a wave and the start of the next.
+    /// The time between the end of a wave and the start of the next.
     pub wait: Duration,
-    /// How many of a wave's devices may end badly.
+    /// The shares of a wave's devices that may end badly.
     pub stop_at: StopAt,
-    /// How many of a wave's devices may fall ill.
+    /// The share of a wave's devices that may become sick.
     pub health: Option<Health>,
-    /// Cumulative: tenants, or this share of them, after each wave of `--tenant-wave`. Empty where tenants have no waves.
+    /// Cumulative: tenants, or a share of them, after each wave of `--tenant-wave`. Empty if tenants have no waves.
     pub tenants: Vec<Quantity>,
-    /// Where `wait` is written, or else the whole.
+    /// The place of `wait`, or else of the whole rollout.
     pub span: Span,
 }
 
@@ -49,9 +49,9 @@ pub struct Rollout {
 pub struct StopAt {
     /// Failed or unknown.
     pub failed: Percent,
-    /// Accepted, and shown in the old state later.
+    /// Accepted by the service, and later shown in the old state.
     pub bounced: Percent,
-    /// Where `bounced` is written; none for the default.
+    /// The place of `bounced`; `None` for the default.
     pub bounced_span: Option<Span>,
 }
 
@@ -64,13 +64,13 @@ impl Default for StopAt {
 /// `guard.rollout.health`.
 #[derive(Clone, Debug)]
 pub struct Health {
-    /// Which devices are ill.
+    /// The devices that count as sick.
     pub select: Selector,
-    /// The same as written.
+    /// That selector as written.
     pub text: String,
-    /// How many of a wave's devices may match now that did not before.
+    /// The share of a wave's devices that may match now and did not before.
     pub at_most: Percent,
-    /// Where the `health` key is written.
+    /// The place of the `health` key.
     pub span: Span,
 }
 
@@ -82,7 +82,7 @@ impl Reader<'_> {
         let waves = fields.get("waves").map(|node| self.waves(node, "`waves`")).unwrap_or_default();
         let tenants = fields.get("tenants").map(|node| self.waves(node, "`tenants`")).unwrap_or_default();
         let first = fields.get("first").map(|node| self.selector(node, "`rollout.first`", names));
-        // A wait that cannot be read is an error of its own, and no short one.
+        // An unreadable wait is a separate error, and must not count as a short one.
         let wait = fields.get("wait").map(|node| self.duration(node, "`wait`").unwrap_or(Duration::MAX));
         let span = fields.get("wait").map_or(node.span, |node| node.span);
         let stop_at = fields.get("stopAt").map(|node| self.stop_at(node)).unwrap_or_default();
@@ -102,7 +102,7 @@ impl Reader<'_> {
         self.sources.text(node.span).split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// The steps, each above the one before as far as both are of one kind.
+    /// The steps. Each must be above the one before if both are of the same kind.
     fn waves(&mut self, node: &Node, what: &str) -> Vec<Quantity> {
         let Some(items) = self.filled_list(node, what) else { return Vec::new() };
         if items.len() > MOST_WAVES {
@@ -154,11 +154,11 @@ impl Reader<'_> {
     }
 }
 
-/// The gate on bounced changes, where it cannot see them in time. `visibility`: how long the list may lag behind an answer.
+/// Warns if the gate on bounced changes cannot see them in time. `visibility`: how long the list may lag behind an answer.
 pub fn blind_bounces(policy: &Policy, visibility: Duration) -> Option<Diagnostic> {
     let rollout = policy.guard.rollout.as_ref()?;
     let why = "the list may lag behind a write for `writes.visibility`";
-    // A gate that lets every device bounce is none.
+    // A gate that allows every device to bounce is no gate.
     if rollout.stop_at.bounced >= Percent::whole(100) {
         return None;
     }
@@ -169,14 +169,14 @@ pub fn blind_bounces(policy: &Policy, visibility: Duration) -> Option<Diagnostic
     blind(rollout, span, (&gate, "write `stopAt: { bounced: 100% }`"), why, visibility)
 }
 
-/// The gate on health, where it cannot see it in time.
+/// Warns if the gate on health cannot see it in time.
 pub(super) fn blind_health(policy: &Policy) -> Option<Diagnostic> {
     let rollout = policy.guard.rollout.as_ref()?;
     let why = "devices report about once an hour";
     blind(rollout, rollout.health.as_ref()?.span, ("`health`", "delete the gate"), why, REPORTS_AFTER)
 }
 
-/// `gate`: its name, and how a rollout does without it.
+/// `gate`: its name, and what to write for a rollout without it.
 fn blind(
     rollout: &Rollout,
     span: Span,

@@ -1,18 +1,18 @@
-//! What is wrong with the rows of a lookup: keys that stand twice, rows that end early, rows without a key.
+//! Findings about the rows of a lookup: repeated keys, rows that end early, rows without a key.
 //!
-//! Reads no rows; that is for `lookup`.
+//! `lookup` reads the rows.
 
 use super::keyed_rows::{KeyedRows, TornRow};
 use super::node::shown;
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
 crate::words! {
-    /// What two rows of one key that differ are.
+    /// How different rows with the same key count.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(crate) enum OnConflict {
         #[default]
         Error = "error",
-        /// A warning: what they differ in is unknown.
+        /// A warning; cells in which they differ are unknown.
         Missing = "missing",
     }
 }
@@ -20,23 +20,24 @@ crate::words! {
 /// The most clashes that are reported one by one.
 const TOLD: usize = 20;
 
-/// How many keys a warning names.
+/// The most keys that a warning names.
 const SAMPLE: usize = 3;
 
-/// How the rows of a lookup are named in messages.
+/// How messages name the rows of a lookup.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowSource<'a> {
     /// The file as written, or the query's title.
     pub(super) source: &'a str,
-    /// What the numbers of rows count: `line` or `row`.
+    /// The unit of row numbers: `line` or `row`.
     pub(super) unit: &'static str,
-    /// Whether rows name their columns, so that one may leave any out; others end early.
+    /// Whether rows name their columns, so that any may be missing; other rows end early.
     pub(super) has_objects: bool,
     pub(super) span: Span,
 }
 
 impl RowSource<'_> {
-    /// Says which rows of one key differ, which end early and which have no key. Without any key that is an error, unless no rows are
+    /// Reports rows with the same key that differ, rows that end early and rows without a key. A source without any key is an
+    /// error, unless the policy allows no rows and there are none.
     /// right and there are none.
     pub(super) fn findings(
         self,
@@ -151,7 +152,7 @@ impl RowSource<'_> {
     }
 }
 
-/// How many a sample leaves out.
+/// "and N more", for the keys that a sample leaves out.
 fn more(count: usize) -> String {
     match count.saturating_sub(SAMPLE) {
         0 => String::new(),

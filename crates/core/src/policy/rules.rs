@@ -1,6 +1,6 @@
 //! Rules and protections.
 //!
-//! What a rule means for devices is in `desired`; whether it is in force is [`Rule::is_live`].
+//! `desired` says what a rule means for devices; [`Rule::is_live`] whether it is in force.
 
 use super::keys;
 use super::names::Names;
@@ -12,7 +12,7 @@ use super::{Protection, RemoveTag, Rule, Selector, SelectorKind, TagExpression, 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::tag::TagPattern;
 
-/// Reads an entry of `rules`. Nothing comes back where it has no name; every other mistake leaves the part out.
+/// Reads an entry of `rules`. `None` if it has no name; any other mistake only leaves the faulty part out.
 pub(super) fn rule(
     reader: &mut Reader<'_>,
     node: &Node,
@@ -60,7 +60,7 @@ pub(super) fn rule(
     let description = reader.optional_text(&fields, "description");
     let owner = reader.optional_text(&fields, "owner");
     let ticket = reader.optional_text(&fields, "ticket");
-    // A misspelt `tags` has been reported; that nothing is left is no second mistake.
+    // A misspelt `tags` is already reported; that the rule is empty without it is not a second mistake.
     if tags.is_none() && remove_tags.is_none() && device_value.is_none() && !has_strangers {
         let at = name.as_ref().map_or(fields.span, |(_, span)| *span);
         let finding = Diagnostic::error("E0401", at, format!("{what} states nothing"));
@@ -97,7 +97,7 @@ pub(super) fn rule(
     })
 }
 
-/// The greatest priority, either way: every reader of a plan holds it exactly.
+/// The greatest priority in either direction, so that every reader of a plan stores it exactly.
 const MAX_PRIORITY: i64 = 1_000_000;
 
 fn bounded_priority(reader: &mut Reader<'_>, node: &Node) -> Option<i64> {
@@ -111,7 +111,7 @@ fn bounded_priority(reader: &mut Reader<'_>, node: &Node) -> Option<i64> {
     None
 }
 
-/// A selector in place of a missing one: no device.
+/// The selector in place of a missing one: selects no device.
 fn nothing(span: Span) -> Selector {
     let everything = Selector { kind: SelectorKind::Everything, span };
     Selector { kind: SelectorKind::Not(Box::new(everything)), span }
@@ -127,7 +127,7 @@ fn check_rule_name(reader: &mut Reader<'_>, name: &str, span: Span) {
     }
 }
 
-/// The same literal in a rule's `tags` and `removeTags` cannot hold; twice in `tags` is a slip.
+/// The same literal in a rule's `tags` and `removeTags` is a contradiction; twice in `tags` it is a slip.
 fn check_own_tags(reader: &mut Reader<'_>, what: &str, tags: &[TagExpression], remove_tags: &[RemoveTag]) {
     for removed in remove_tags {
         let TagPattern::Literal(literal) = &removed.pattern else { continue };
@@ -155,7 +155,7 @@ pub(super) fn protection(reader: &mut Reader<'_>, node: &Node, names: &Names) ->
     let what = name
         .as_ref()
         .map_or("the protection".to_owned(), |(name, _)| format!("protection `{}`", shown(name)));
-    // `select:` with nothing below it is reported by the selector; a missing key by `fields`.
+    // The selector reports `select:` without content; `fields` reports a missing key.
     debug_assert!(matches!(node.kind, NodeKind::Map(_)));
     let select = fields.get("select").map(|select| reader.selector(select, &what, names));
     let reason = reader.optional_text(&fields, "reason");

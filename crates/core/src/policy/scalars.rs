@@ -1,6 +1,6 @@
-//! What one YAML scalar is: text, number, boolean or nothing, by the core schema of YAML 1.2.
+//! The value of a YAML scalar: text, number, boolean or null, by the core schema of YAML 1.2.
 //!
-//! Converts no number: readers get it as it is written.
+//! Converts no number: readers get the written text.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde_yaml::granit_parser::{ScalarStyle, Tag};
 
 use super::node::{NodeKind, shown};
 
-/// A scalar by the core schema; a plain one may be a number, a boolean or nothing.
+/// A scalar by the core schema; a plain one may be a number, a boolean or null.
 pub(super) fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<NodeKind, String> {
     let is_plain = style == ScalarStyle::Plain;
     match tag.map(|tag| tag.core_suffix().ok_or(tag)) {
@@ -32,7 +32,7 @@ fn plain(text: Cow<'_, str>) -> NodeKind {
     }
 }
 
-/// The whole number that a number's text is: decimal, or octal and hexadecimal behind `0o` and `0x`.
+/// The whole number in a number's text: decimal, or octal and hexadecimal after `0o` and `0x`.
 pub(super) fn whole(text: &str) -> Option<i64> {
     let prefixed = [("0o", 8), ("0x", 16)]
         .into_iter()
@@ -41,7 +41,7 @@ pub(super) fn whole(text: &str) -> Option<i64> {
     i64::from_str_radix(digits, radix).ok()
 }
 
-/// A number's text as a decimal, in whatever form it is written: `0x5` is `5`, `.5` is `0.5`, `1e1` is `10`.
+/// A number's text as a decimal, whatever its form: `0x5` is `5`, `.5` is `0.5`, `1e1` is `10`.
 pub(super) fn decimal(text: &str) -> String {
     match (whole(text), text.parse::<f64>()) {
         (Some(number), _) => number.to_string(),

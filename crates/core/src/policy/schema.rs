@@ -1,7 +1,6 @@
-//! JSON Schema of policies, their tests and `mdetag.yaml`, from the tables that the readers use: for editors.
+//! JSON Schema of policies, policy tests and `mdetag.yaml` for editors, generated from the readers' tables.
 //!
-//! Says what a schema can say. Names that must exist, tags in two families, sets that do not settle and the like are for
-//! `resolve`.
+//! Says what a schema can say. `resolve` checks the rest: names that must exist, tags in two families, sets that do not settle.
 
 use serde_json::{Map, Value, json};
 
@@ -25,7 +24,7 @@ pub fn settings_schema() -> Value {
     document("mdetag.yaml", keys::SETTINGS)
 }
 
-/// Draft 7, because that is what editors' YAML servers understand best.
+/// Draft 7, because editors' YAML servers understand it best.
 fn document(title: &str, keys: &'static [MappingKey]) -> Value {
     let mut schema = mapping(keys);
     schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
@@ -45,7 +44,7 @@ fn document(title: &str, keys: &'static [MappingKey]) -> Value {
     schema
 }
 
-/// The definitions that a schema refers to, and those that these refer to.
+/// The definitions that a schema refers to, directly or through others.
 fn used_definitions(schema: &Value, known: &Map<String, Value>) -> Map<String, Value> {
     let mut used = Map::new();
     let mut open = references(schema);
@@ -69,10 +68,10 @@ fn references(value: &Value) -> Vec<String> {
     }
 }
 
-/// Where definitions stand.
+/// The JSON pointer of the definitions.
 const DEFINITIONS: &str = "#/definitions/";
 
-/// The definition with the condition of a field: of all fields that take the same one, it has the name of the first.
+/// The definition of a field's condition. Fields with the same conditions share one, named after the first of them.
 fn definition(field: Field) -> String {
     let of_field = condition(field);
     let first = Field::ALL.iter().find(|other| condition(**other) == of_field);
@@ -80,7 +79,7 @@ fn definition(field: Field) -> String {
     format!("conditionOf.{name}")
 }
 
-/// The conditions of all fields, each once: most fields take the same.
+/// The conditions of all fields, each written once, because most fields share theirs.
 fn conditions() -> Map<String, Value> {
     let fields = Field::ALL.iter().copied().chain([LOOKUP]);
     fields.map(|field| (definition(field), condition(field))).collect()
@@ -102,7 +101,7 @@ fn mapping(keys: &'static [MappingKey]) -> Value {
         schema["required"] = required.into();
     }
     let needs = |names: &[&str]| names.iter().map(|name| json!({ "required": [name] })).collect::<Vec<_>>();
-    // Not by address: the compiler may give one table several.
+    // Compared by names and not by address, because the compiler may place a table at several addresses.
     let is = |other: &[MappingKey]| keys.iter().map(|key| key.name).eq(other.iter().map(|key| key.name));
     if is(keys::RULE) {
         schema["anyOf"] = needs(&["tags", "removeTags", "deviceValue"]).into();
@@ -170,7 +169,7 @@ fn selector() -> Value {
     add("everything", "Every device.", json!({ "const": true }));
     for field in Field::ALL {
         let condition = format!("{DEFINITIONS}{}", definition(*field));
-        // Draft 7 reads nothing that stands beside a reference.
+        // Draft 7 ignores everything beside a reference.
         add(field.name(), field.about(), json!({ "allOf": [{ "$ref": condition }] }));
     }
     json!({
@@ -223,7 +222,7 @@ fn value(field: Field, operator: &str) -> Value {
         (Kind::Time, _) => json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}" }),
         (Kind::Tags, "matches") => json!({ "type": "string", "minLength": 1 }),
         (Kind::Tags, _) => json!({ "type": "string", "minLength": 1, "maxLength": 200 }),
-        // Enumerations of the service are open: the known words are offered, others are allowed.
+        // Enumerations of the service are open: the schema suggests the known words and allows others.
         (Kind::Text, "eq" | "in") if !field.known_values().is_empty() => {
             json!({ "anyOf": [{ "enum": field.known_values() }, { "type": "string" }] })
         }

@@ -1,12 +1,12 @@
-//! Secrets that stand where none may: in `mdetag.yaml` and in a file of tenants. They are refused, and no finding shows their line.
+//! Secrets where none may be: in `mdetag.yaml` and in a file of tenants. They are refused, and no finding shows their line.
 //!
-//! Goes by the names of keys and the form of addresses: a value alone does not show whether it is a secret.
+//! Goes by the names of keys and the form of addresses, because a value alone does not show whether it is a secret.
 
 use super::node::{Node, NodeKind};
 use super::reader::Reader;
 use crate::diagnostic::{Diagnostic, Sources, Span};
 
-/// The words of keys that name a secret, without signs and in lower case.
+/// Words in a key that mean a secret, without punctuation and in lower case.
 const WORDS: [&str; 13] = [
     "secret",
     "password",
@@ -23,7 +23,7 @@ const WORDS: [&str; 13] = [
     "authorization",
 ];
 
-/// Whether a key names a secret by its words.
+/// Whether the words of a key mean a secret.
 pub(super) fn is_named_by(key: &str) -> bool {
     let plain: String =
         key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
@@ -31,7 +31,7 @@ pub(super) fn is_named_by(key: &str) -> bool {
 }
 
 impl Reader<'_> {
-    /// A secret in a reviewed file is a leaked secret; say so before anything else.
+    /// Reports a secret in a reviewed file, before any other finding: it is a leaked secret.
     pub(super) fn refuse_secrets(&mut self, node: &Node) {
         match &node.kind {
             NodeKind::Map(entries) => {
@@ -55,9 +55,9 @@ impl Reader<'_> {
     }
 }
 
-/// Keeps the lines of the one file from being shown. Where a secret stands in it, all of them: its value may go on in other lines,
-/// and other findings may be about the same one. Else those that look as if they held one, in a comment or in an address.
-/// `root`: what was read, none where the file could not be.
+/// Hides lines of the file from reports. If it contains a secret, all lines: the value may continue on other lines, and other
+/// findings may be about it. Otherwise the lines that look as if they contain one, in a comment or an address. `root`: the parsed
+/// file; `None` if it could not be parsed.
 pub(super) fn hide(sources: &Sources, root: Option<&Node>, findings: &mut [Diagnostic]) {
     if findings.is_empty() {
         return;
@@ -75,7 +75,7 @@ pub(super) fn hide(sources: &Sources, root: Option<&Node>, findings: &mut [Diagn
     }
 }
 
-/// Whether `notify` holds an address of a receiver, which is a secret wherever in it it stands.
+/// Whether `notify` contains the address of a receiver, which is secret at any place in it.
 fn names_an_address(root: &Node) -> bool {
     let NodeKind::Map(entries) = &root.kind else { return false };
     entries.iter().any(|entry| entry.key == "notify" && is_or_holds_address(&entry.value))
@@ -94,7 +94,7 @@ fn is_or_holds_address(node: &Node) -> bool {
     }
 }
 
-/// Whether a line names a secret, or holds an address with a password, a signature or the path of a receiver.
+/// Whether a line names a secret, or contains an address with a password, a signature or a receiver's path.
 fn may_hold_secret(line: &str) -> bool {
     let address = line.split_once("://").map(|(_, rest)| rest);
     is_named_by(line)
@@ -103,7 +103,7 @@ fn may_hold_secret(line: &str) -> bool {
         })
 }
 
-/// The whole line in which a span starts.
+/// The whole line that a span starts in.
 fn line_of(text: &str, span: Span) -> &str {
     let at = text.floor_char_boundary(span.start as usize);
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -119,7 +119,7 @@ mod tests {
 
     const PLANTED: &str = "hunter2-hunter2";
 
-    /// What every form says of a file, which must not hold the planted secret.
+    /// Every form of report about a file; none may contain the planted secret.
     fn told(name: &str, text: &str) -> String {
         let sources = Sources::from_text(name, text);
         let findings = match name {

@@ -1,6 +1,6 @@
 //! Selectors: mappings whose entries must all hold.
 //!
-//! Conditions on fields are read in `condition`; whether a set settles is for `settle`.
+//! `condition` reads conditions on fields; `settle` checks whether a set settles.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use super::{Hunting, Keep, NamedSelector, Selector, SelectorKind};
 use crate::device::Field;
 use crate::diagnostic::{Diagnostic, Span};
 
-/// The deepest chain of `use`: evaluators walk it recursively.
+/// The deepest chain of `use`, because evaluators follow it recursively.
 const MAX_USES: usize = 64;
 
 impl Reader<'_> {
-    /// A selector; where it has a mistake, one that selects nothing. `what` starts a sentence: "rule `x`".
+    /// A selector; if it has a mistake, one that selects nothing. `what` starts a sentence: "rule `x`".
     pub(super) fn selector(&mut self, node: &Node, what: &str, names: &Names) -> Selector {
         let nothing = || {
             let everything = Selector { kind: SelectorKind::Everything, span: node.span };
@@ -48,7 +48,7 @@ impl Reader<'_> {
     fn selector_entry(&mut self, entry: &MappingEntry, what: &str, names: &Names) -> Option<Selector> {
         let node = &entry.value;
         let span = Span { end: node.span.end.max(entry.key_span.end), ..entry.key_span };
-        // An aliased value stands elsewhere; the key is then what can be shown.
+        // An aliased value is written elsewhere, so the key is shown instead.
         let span = if node.span.start < entry.key_span.start { entry.key_span } else { span };
         let kind = match &*entry.key {
             "all" => SelectorKind::All(self.selectors(node, "`all`", what, names)?),
@@ -161,7 +161,7 @@ impl Reader<'_> {
     }
 }
 
-/// One selector for several that must all hold.
+/// Joins several selectors that must all hold.
 fn all_of(mut parts: Vec<Selector>, span: Span) -> Selector {
     match parts.len() {
         1 => parts.remove(0),
@@ -192,8 +192,8 @@ pub(super) fn uses(selector: &Selector) -> Vec<(usize, Span)> {
     used
 }
 
-/// Reports cycles of `use` and chains that are too deep. Where there is one, every selector of it is emptied, so that
-/// whoever walks the policy ends.
+/// Reports cycles of `use` and chains that are too deep, and empties every selector of them, so that walking the policy always
+/// ends.
 pub(super) fn check_uses(reader: &mut Reader<'_>, selectors: &mut [NamedSelector]) {
     let edges: Vec<Vec<(usize, Span)>> = selectors.iter().map(|named| uses(&named.selector)).collect();
     let mut users: Vec<Vec<usize>> = vec![Vec::new(); selectors.len()];
@@ -231,7 +231,7 @@ pub(super) fn check_uses(reader: &mut Reader<'_>, selectors: &mut [NamedSelector
     }
 }
 
-/// Follows unfinished uses until one repeats; from there on it is a cycle.
+/// Follows unfinished uses until one repeats; from there on they form a cycle.
 fn report_cycle(
     reader: &mut Reader<'_>,
     selectors: &[NamedSelector],

@@ -1,6 +1,6 @@
-//! `mdetag.yaml`: where and how, never what. Read with the same care and the same findings as the policy.
+//! `mdetag.yaml`: where and how mdetag runs, never which tags it gives. Read as carefully as the policy, with the same findings.
 //!
-//! Connects nowhere and checks no host: which hosts an endpoint may name is for `tenant`.
+//! Connects nowhere and checks no host: `tenant` knows the hosts that an endpoint may name.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -19,10 +19,10 @@ use crate::tag::TagCase;
 use crate::text;
 use crate::time::{self, Timestamp};
 
-/// What `mdetag.yaml` says, or the defaults.
+/// The settings of `mdetag.yaml`, or the defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The profile that is used where none is named.
+    /// The profile of a command that names none.
     pub default_tenant: Option<String>,
     /// Profiles in file order.
     pub profiles: Vec<Profile>,
@@ -32,31 +32,31 @@ pub struct Settings {
     pub budget: BudgetSettings,
     /// How changes are written.
     pub writes: WriteSettings,
-    /// Where state is kept: a folder relative to the file, or the address of a store.
+    /// The place of the state: a folder relative to the file, or the address of a store.
     pub state: Option<String>,
-    /// How tags of other case count.
+    /// How tags that differ only in case compare.
     pub tag_case: TagCase,
-    /// Whether the file says so, or nobody does.
+    /// Whether the file states it.
     pub says_tag_case: bool,
-    /// How warnings count, by code.
+    /// The level of a warning, by code.
     pub lints: BTreeMap<String, LintLevel>,
     /// The repository's page, for links in reports.
     pub repository_url: Option<String>,
-    /// The webhook that learns how commands ended.
+    /// The webhook that gets the results of commands.
     pub notify: Option<NotifySettings>,
 }
 
-/// How a warning counts.
+/// The level of a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LintLevel {
-    /// Not told.
+    /// Not reported.
     Allow,
-    /// Told, and stops nothing.
+    /// Reported, but stops nothing.
     Warn,
     Deny,
 }
 
-/// Counts findings as the settings say: warnings and notes are left out, told, or errors.
+/// Applies the levels of the settings: findings are left out, kept, or become errors.
 pub fn apply_lints(lints: &BTreeMap<String, LintLevel>, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let judged = findings.into_iter().filter_map(|mut finding| {
         let level = lints.get(finding.code).filter(|_| finding.severity != Severity::Error);
@@ -84,15 +84,15 @@ pub struct Profile {
     pub geo: Option<Region>,
     /// Policy files and directories, relative to the file.
     pub policies: Vec<String>,
-    /// What tells tenants apart: `--select` picks by it.
+    /// Labels of the tenant: `--select` picks by them.
     pub labels: BTreeMap<String, String>,
-    /// The profile that gives what this one does not say.
+    /// The profile that gives the keys that this one does not state.
     pub extends: Option<String>,
     /// Other hosts, by `api`, `login` and `graph`: for tests.
     pub endpoints: BTreeMap<String, String>,
 }
 
-/// The service's limits as this client keeps them.
+/// The service's limits that this client keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetSettings {
     /// Calls a minute and lane.
@@ -107,20 +107,20 @@ pub struct BudgetSettings {
     pub time_scale: u32,
 }
 
-/// How changes are written.
+/// How changes are written to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteSettings {
-    /// Whether device values take both documented routes, `setDeviceValue` and `PATCH`.
+    /// Whether device values use both documented routes, `setDeviceValue` and `PATCH`.
     pub both_routes: bool,
     /// Whether one `PATCH` may carry a device's value and tags.
     pub combine: bool,
-    /// How long after the last write the list is read again.
+    /// The time between the last write and the next read of the list.
     pub settle: Duration,
-    /// Whether the file says so, or nobody does.
+    /// Whether the file states it.
     pub says_settle: bool,
-    /// How long a confirmed change may be missing from the list.
+    /// How long the list may lag behind a confirmed change.
     pub visibility: Duration,
-    /// Whether hunting is asked before each plan which tags come from elsewhere.
+    /// Whether each plan first asks hunting which tags come from other sources.
     pub origins: bool,
 }
 
@@ -162,7 +162,7 @@ impl Settings {
     }
 }
 
-/// Reads the first file of the sources. Never fails: what could not be read keeps its default, with a finding.
+/// Reads the first file of the sources. Never fails: a key with an error keeps its default and gets a finding.
 pub fn read(sources: &Sources) -> (Settings, Vec<Diagnostic>) {
     let mut settings = Settings::default();
     let (node, mut findings) = syntax::parse(&sources.files[0].text, SourceId(0));
@@ -236,7 +236,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A plain address: it stands in links, so it holds nothing that could end one, and no credential.
+    /// A plain address. Reports link to it, so it may contain no character that ends a link, and no credential.
     fn repository_url(&mut self, node: &Node) -> Option<String> {
         let text = self.filled_text(node, "`repositoryUrl`")?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/%+".contains(&byte);
@@ -271,7 +271,7 @@ impl Reader<'_> {
             );
             self.report(Diagnostic::error("E0208", entry.key_span, message));
         } else if text::is_taken_by_windows(&profile.name) {
-            // The folder of its files is named like it, and a repository is used on more than one system.
+            // The folder of its files has its name, and people use a repository on several systems.
             let message = format!("{what} cannot name a folder on Windows");
             self.report(Diagnostic::error("E0208", entry.key_span, message).help(
                 "choose another name: none that ends in a dot, and no CON, PRN, AUX, NUL, COM1 or LPT1",
@@ -281,7 +281,7 @@ impl Reader<'_> {
         profile.client_id = self.owned(&fields, "clientId");
         profile.extends = self.owned(&fields, "extends");
         for entry in fields.get("labels").and_then(|node| self.map(node, "`labels`")).unwrap_or_default() {
-            // What is wrong with a secret's value is not told: the sentence would quote it.
+            // The message does not say what is wrong with a secret's value, because the sentence would quote it.
             if secrets::is_named_by(&entry.key) {
                 continue;
             }

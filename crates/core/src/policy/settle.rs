@@ -1,6 +1,6 @@
-//! Whether a set settles in one run: no selector may read what the set writes.
+//! Checks that a set settles in one run: no selector may read what the set writes.
 //!
-//! Conflicts between rules on real devices are for `desired`; this looks at the text alone.
+//! Looks only at the text; `desired` finds conflicts between rules on real devices.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,12 +15,12 @@ use crate::pattern::Glob;
 use crate::tag::{self, TagCase, TagPattern};
 use crate::time::{Date, Timestamp};
 
-/// Whether the last day of a rule has passed: it never comes back.
+/// Whether a rule's last day has passed: it never applies again.
 pub(super) fn is_dead(rule: &Rule, now: Timestamp) -> bool {
     rule.until.is_some_and(|until| now >= until.end())
 }
 
-/// The days on which a rule, or what stands outside of rules, is in force: both ends inclusive, open where there is none.
+/// The days on which a rule, or anything outside of rules, is in force. Both ends are inclusive; a missing end is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Period {
     from: Option<Date>,
@@ -32,7 +32,7 @@ impl Period {
         Period { from: rule.from, until: rule.until }
     }
 
-    /// Whether some day lies in both.
+    /// Whether some day is in both.
     fn meets(self, other: Period) -> bool {
         let starts_in_time = |one: Period, two: Period| {
             one.from.is_none_or(|from| two.until.is_none_or(|until| from <= until))
@@ -40,14 +40,14 @@ impl Period {
         starts_in_time(self, other) && starts_in_time(other, self)
     }
 
-    /// Whether every day of the other one lies in this one.
+    /// Whether it contains every day of the other.
     fn covers(self, other: Period) -> bool {
         self.from.is_none_or(|from| other.from.is_some_and(|start| from <= start))
             && self.until.is_none_or(|until| other.until.is_some_and(|end| end <= until))
     }
 }
 
-/// Where the set writes a tag, how (the end of "the set writes it: …") and when.
+/// One write of a tag: its place, how (the end of "the set writes it: …"), and its days.
 #[derive(Clone, Debug)]
 struct Write {
     span: Span,
@@ -63,11 +63,11 @@ struct GlobWrite {
     coverage: MatchCertainty,
 }
 
-/// Everything that the set writes.
+/// All writes of the set.
 pub(super) struct Writes {
     case: TagCase,
     allow_reserved: bool,
-    /// By key; a write of a period that an earlier one covers is left out.
+    /// By key, without writes on days that an earlier one covers.
     literals: HashMap<String, Vec<Write>>,
     globs: Vec<GlobWrite>,
     value: Vec<Write>,
@@ -76,11 +76,11 @@ pub(super) struct Writes {
 /// How surely a glob writes a tag that it matches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MatchCertainty {
-    /// A claim, `removeTags` or `retire`: every tag that matches.
+    /// A claim, `removeTags` or `retire`: it covers every tag that matches.
     All,
-    /// A template with some fixed text: it may well.
+    /// A template with some fixed text: it is likely.
     Some,
-    /// A template of placeholders only: it could yield anything.
+    /// A template with only placeholders: it could yield anything.
     Anything,
 }
 
@@ -142,7 +142,7 @@ impl Writes {
         }
     }
 
-    /// Without the guard's leave the reserved tag is never written, and naming it is an error of its own.
+    /// Whether a tag is the reserved one and the guard does not allow it: it is never written, and naming it is a separate error.
     fn hides(&self, tag: &str) -> bool {
         !self.allow_reserved && tag::is_reserved(tag)
     }
@@ -165,7 +165,7 @@ impl Writes {
         }
     }
 
-    /// The first write of a tag within a period, and whether it is sure.
+    /// The first write of a tag in a period, and whether it is certain.
     fn of(&self, tag: &str, period: Period) -> Option<(&Write, bool)> {
         if self.hides(tag) {
             return None;
@@ -181,7 +181,7 @@ impl Writes {
         Some((&surest.write, surest.coverage != MatchCertainty::Anything))
     }
 
-    /// The first write within a period that a `matches` glob may read, and whether it is sure.
+    /// The first write in a period that a `matches` glob may read, and whether it is certain.
     fn matching(&self, glob: &Glob, period: Period, effort: &mut ComparisonBudget) -> Option<(&Write, bool)> {
         let shape = FlatPattern::new(glob, self.case);
         let literals = self.literals.iter().filter(|(tag, _)| shape.may_match(tag) && glob.matches(tag));
@@ -193,7 +193,7 @@ impl Writes {
         globs.find(|one| shape.overlaps(&one.shape, effort)).map(|one| (&one.write, false))
     }
 
-    /// Any write of a tag within a period: the first in the order of files.
+    /// The first write in a period, in the order of files.
     fn any(&self, period: Period) -> Option<&Write> {
         let literals = self.literals.values().filter_map(|writes| within(writes, period));
         let globs = self.globs.iter().map(|one| &one.write).filter(|write| write.period.meets(period));
@@ -250,17 +250,17 @@ struct Checker<'c, 'a> {
     reader: &'c mut Reader<'a>,
     policy: &'c Policy,
     writes: &'c Writes,
-    /// Named selectors with the periods that they were checked for.
+    /// The periods in which each named selector was checked.
     visited: HashMap<usize, Vec<Period>>,
-    /// Places of which it was said that they read what the set writes.
+    /// Places that were already reported for reading what the set writes.
     found: HashSet<(Span, &'static str)>,
-    /// Places that have their note.
+    /// Places that already have a note.
     noted: HashSet<Span>,
     effort: ComparisonBudget,
 }
 
 impl Checker<'_, '_> {
-    /// `superseded` compares devices in scope, so it cannot say what is in scope.
+    /// Refuses `superseded` in `scope`: it compares devices in scope, so it cannot decide the scope.
     fn scope(&mut self, scope: &Selector) {
         let mut seen = HashSet::new();
         let mut waiting = vec![(scope, None)];
@@ -290,7 +290,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Checks a selector and, once a period, the named ones that it uses.
+    /// Checks a selector, and the named ones that it uses once per period.
     fn selector(&mut self, selector: &Selector, who: &str, period: Period) {
         let mut waiting = vec![(selector, who.to_owned(), None)];
         while let Some((selector, who, via)) = waiting.pop() {
@@ -330,7 +330,7 @@ impl Checker<'_, '_> {
                 let hits = tags.iter().filter_map(|tag| {
                     Some((format!("the tag `{}`", shown(tag)), self.writes.of(tag, period)?))
                 });
-                // A sure one first.
+                // Certain ones first.
                 hits.min_by_key(|(_, (_, is_sure))| !*is_sure)
             }
             Test::TagMatches(globs) => {
@@ -361,7 +361,7 @@ impl Checker<'_, '_> {
         (write, is_sure): (&Write, bool),
         via: Option<Span>,
     ) {
-        // A named selector is looked at once for each of its users' periods.
+        // A named selector is checked once for each period of its users.
         if !self.found.insert((span, if is_sure { "E0211" } else { "W0202" })) {
             return;
         }

@@ -1,6 +1,6 @@
-//! What a key of the language is: its name, and what may stand there.
+//! The keys of the language: a name and an allowed value.
 //!
-//! Names no key; the tables of them are in `keys`.
+//! Names no key; the tables are in `keys`.
 
 /// A key of a mapping.
 pub(super) struct MappingKey {
@@ -10,7 +10,7 @@ pub(super) struct MappingKey {
     pub(super) about: &'static str,
 }
 
-/// What may stand at a key.
+/// The allowed value of a key.
 pub(super) enum Shape {
     /// The number 1.
     Version,

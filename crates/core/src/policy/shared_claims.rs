@@ -1,4 +1,4 @@
-//! Which tags two policy sets own both, as far as their claims and retirements say.
+//! Which tags two policy sets both own, by their claims and retirements.
 //!
 //! Compares patterns, not devices: an overlap may be empty today.
 
@@ -7,7 +7,7 @@ use super::overlap::{ComparisonBudget, FlatPattern};
 use crate::pattern::Glob;
 use crate::tag::{TagCase, TagPattern};
 
-/// What a policy set claims or retires, as it is written.
+/// The patterns that a policy set claims or retires, as written.
 pub fn claimed_patterns(policy: &Policy) -> Vec<String> {
     let claims = policy.claims.iter().map(|claim| &claim.pattern);
     let patterns = claims.chain(policy.retire.iter().map(|retire| &retire.pattern));
@@ -24,10 +24,10 @@ fn source(pattern: &TagPattern) -> String {
     }
 }
 
-/// The patterns of a set that may match a tag which one of the others matches.
+/// The patterns of a set that overlap with a pattern of the others.
 pub fn shared_claims(own: &[String], others: &[String], case: TagCase) -> Vec<String> {
     let mut effort = ComparisonBudget::new();
-    // What others own comes from their journals: a pattern that is none names no tag.
+    // The others' patterns come from their journals; an invalid one names no tag.
     let flat = |pattern: &String| Glob::exact(pattern).ok().map(|glob| FlatPattern::new(&glob, case));
     let others: Vec<FlatPattern> = others.iter().filter_map(flat).collect();
     let mut is_shared = |own: &&String| {

@@ -1,7 +1,7 @@
-//! YAML text to a tree in which every key and value knows its bytes. The only module that knows the YAML crate.
+//! Parses YAML text into a tree in which every key and value knows its bytes. The only module that uses the YAML crate.
 //!
-//! Works on the crate's events with a stack of its own, so that nesting cannot exhaust the thread's and every duplicate
-//! key is seen. Does not know the policy's keys: unknown ones and wrong types are for the readers above it.
+//! Works on the crate's events with its own stack, so that nesting cannot exhaust the thread's, and sees every duplicate key.
+//! Does not know the policy's keys: the readers above report unknown ones and wrong types.
 
 use std::collections::HashMap;
 
@@ -11,20 +11,20 @@ use super::node::{MappingEntry, Node, NodeKind, shown};
 use super::scalars::scalar;
 use crate::diagnostic::{Diagnostic, SourceId, Span};
 
-/// The largest policy file that is read; ten thousand rules are about 3 MB.
+/// The largest policy file, in bytes; ten thousand rules take about 3 MB.
 pub const MAX_BYTES: usize = 10 << 20;
 
-/// The deepest nesting that is read. Selectors are read recursively, so this also bounds the readers' stack.
+/// The deepest nesting. Selectors are read recursively, so this also bounds the readers' stack.
 const MAX_DEPTH: usize = 64;
 
-/// The most values of one file.
+/// The most values of a file.
 const MAX_NODES: usize = 2_000_000;
 
-/// The most that anchors may add, in values (32 bytes of text count as one): a few kilobytes of nested aliases could
-/// otherwise stand for more memory than any computer has.
+/// The most values that aliases may add (32 bytes of text count as one). Otherwise a few kilobytes of nested aliases could need
+/// more memory than any computer has.
 const MAX_COPIES: usize = 200_000;
 
-/// Reads one document. Nothing comes back where the text is no YAML, is empty, or is over a budget; every finding says so.
+/// Parses one document. `None` if the text is not YAML, is empty, or exceeds a limit; a finding says which.
 pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnostic>) {
     let mut loader = Loader::new(source);
     if text.len() > MAX_BYTES {
@@ -35,7 +35,7 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
     }
     let lone = text.match_indices('\r').find(|(at, _)| text.as_bytes().get(at + 1) != Some(&b'\n'));
     if let Some((at, _)) = lone {
-        // YAML ends a line here; editors and `git diff` do not, so a comment could hold keys that no review shows.
+        // YAML ends a line here, but editors and `git diff` do not, so a comment could contain keys that no review shows.
         let span = Span { source, start: at as u32, end: at as u32 + 1 };
         let message = "a carriage return alone ends a line for YAML, and for no tool that shows the file";
         let finding = Diagnostic::error("E0101", span, message).help("end lines with LF or CRLF");
@@ -67,13 +67,13 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
     (loader.root, loader.findings)
 }
 
-/// A container that is being read.
+/// An unfinished container.
 enum Open {
     List { items: Vec<Node>, start: u32, anchor: usize },
     Map { entries: Vec<EntryDraft>, key: Option<PendingKey>, start: u32, anchor: usize },
 }
 
-/// A key that waits for its value.
+/// A key without its value yet.
 struct PendingKey {
     text: Option<String>,
     span: Span,
@@ -93,7 +93,7 @@ struct Loader {
     documents: usize,
     nodes: usize,
     copies: usize,
-    /// Finished anchored values, and what a copy of each costs.
+    /// Finished anchored values, and the cost of copying each.
     anchors: HashMap<usize, (Node, usize)>,
     findings: Vec<Diagnostic>,
 }
@@ -121,7 +121,7 @@ impl Loader {
         Span { source: self.source, start: range.start as u32, end: range.end as u32 }
     }
 
-    /// Takes one event. `false`: nothing after it matters.
+    /// Takes one event. `false`: the rest does not matter.
     fn event(&mut self, event: Event<'_>, at: YamlSpan) -> Result<bool, Box<Diagnostic>> {
         let span = self.span(at);
         match event {
@@ -196,12 +196,12 @@ impl Loader {
                 (NodeKind::Map(self.merged(entries)), start, last, anchor)
             }
         };
-        // The end of a block is wherever the parser noticed it; that of its last value is what people see.
+        // The parser ends a block wherever it notices the end; people expect the end of its last value.
         let end = if end.end > end.start { end.end } else { last.max(start) };
         self.node(Node { kind, span: Span { source: self.source, start, end } }, anchor, false)
     }
 
-    /// Puts a finished value where it belongs: the root, an item, a key, or the value of the waiting key.
+    /// Puts a finished value in its place: the root, an item, a key, or the value of the pending key.
     fn node(&mut self, node: Node, anchor: usize, is_merge: bool) -> Result<(), Box<Diagnostic>> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
@@ -282,7 +282,7 @@ impl Loader {
     }
 }
 
-/// What a copy of a value costs against [`MAX_COPIES`].
+/// The cost of copying a value against [`MAX_COPIES`].
 fn cost(node: &Node) -> usize {
     let text = |text: &str| text.len() / 32;
     1 + match &node.kind {

@@ -1,6 +1,6 @@
-//! A table of texts: what CSV and JSON files are read into.
+//! A table of texts: the content of CSV and JSON files.
 //!
-//! Reads no text; that is for `delimited` and `json_table`.
+//! `delimited` and `json_table` parse it.
 
 use std::collections::HashSet;
 
@@ -17,20 +17,20 @@ pub(crate) struct Table {
     pub(crate) cells: Vec<Box<str>>,
     /// The line of each row, or its number in a result.
     pub(crate) lines: Vec<u64>,
-    /// Places in `cells` that nothing states: rows of CSV that end early, and columns that an object leaves out.
+    /// Indices in `cells` that the file does not state: CSV rows that end early, and columns that an object leaves out.
     pub(crate) unknown: HashSet<usize>,
-    /// Whether rows are objects, which name their columns.
+    /// Whether rows are objects that name their columns.
     pub(crate) has_objects: bool,
 }
 
 impl Table {
-    /// Whether it has neither row nor header: nobody can say which columns it would have.
+    /// Whether it has neither rows nor a header, so that its columns are unknown.
     pub(super) fn is_void(&self) -> bool {
         self.lines.is_empty() && self.columns.is_empty()
     }
 
     pub(super) fn add_column(&mut self, name: &str) -> Result<(), String> {
-        // An unnamed column cannot be named, so two of them cannot be confused.
+        // A policy cannot name an unnamed column, so two of them cannot be confused.
         if !name.is_empty() && self.columns.iter().any(|known| known == name) {
             return Err(format!("the column `{name}` appears twice"));
         }

@@ -1,6 +1,6 @@
 //! Tags and templates: `{FIELD|filter}` in the tags that a rule assigns.
 //!
-//! Does not fill templates in; that is `desired`.
+//! `desired` fills in templates.
 
 use super::names::Names;
 use super::node::{Node, shown};
@@ -12,23 +12,23 @@ use crate::pattern;
 use crate::tag::{self, TagPattern};
 use crate::text;
 
-/// The filters by name; those that end in a colon take what follows it.
+/// The filters by name; text follows those that end in a colon.
 const FILTERS: [&str; 5] = ["lower", "upper", "slug", "map:", "default:"];
 
 impl Reader<'_> {
-    /// A literal tag, checked. `allow_reserved`: whether the guard names the reserved tag, or this place only reads.
+    /// Reads a literal tag. `allow_reserved`: whether the guard names the reserved tag, or this place only reads tags.
     pub(super) fn tag(&mut self, node: &Node, what: &str, allow_reserved: bool) -> Option<String> {
         let text = self.text(node, what)?.to_owned();
         self.check_tag(&text, node.span, allow_reserved).then_some(text)
     }
 
-    /// A tag that is only compared with live ones, checked.
+    /// Reads a tag that is only compared with live ones.
     pub(super) fn live_tag(&mut self, node: &Node, what: &str) -> Option<String> {
         let text = self.text(node, what)?.to_owned();
         self.check_live_tag(&text, node.span).then_some(text)
     }
 
-    /// Live tags, named or by a glob, checked.
+    /// Reads live tags, by name or glob.
     pub(super) fn tag_pattern(
         &mut self,
         node: &Node,
@@ -54,7 +54,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports what keeps a text from being a tag of this set.
+    /// Reports why a text cannot be a tag of this set.
     pub(super) fn check_tag(&mut self, text: &str, span: Span, allow_reserved: bool) -> bool {
         if let Err(fault) = tag::check(text) {
             self.report(Diagnostic::error("E0402", span, fault.to_string()).label("cannot be a tag"));
@@ -63,8 +63,8 @@ impl Reader<'_> {
         self.check_reserved(text, span, allow_reserved)
     }
 
-    /// Reports what keeps a text from being a live tag. Other programs write tags that this one would not, such as ones with
-    /// white space at their ends, and these must be nameable to get rid of them.
+    /// Reports why a text cannot be a live tag. Other programs write tags that mdetag would not, such as ones with white space at
+    /// their ends, and a policy must be able to name these to remove them.
     pub(super) fn check_live_tag(&mut self, text: &str, span: Span) -> bool {
         if text.is_empty() {
             let message = tag::TagFault::Empty.to_string();
@@ -73,7 +73,7 @@ impl Reader<'_> {
         !text.is_empty()
     }
 
-    /// Reports what keeps a live tag from being removed by this set.
+    /// Reports why this set cannot remove a live tag.
     pub(super) fn check_removable(&mut self, text: &str, span: Span, allow_reserved: bool) -> bool {
         self.check_live_tag(text, span) && self.check_reserved(text, span, allow_reserved)
     }
@@ -94,7 +94,7 @@ impl Reader<'_> {
         true
     }
 
-    /// Warns about a tag that the portal's filter cannot find.
+    /// Warns about a tag that the portal's filter cannot match.
     pub(super) fn check_portal(&mut self, text: &str, span: Span) {
         if tag::breaks_portal_filter(text) {
             let finding = Diagnostic::warning("W0403", span, format!("`{}` holds one of , ( )", shown(text)));
@@ -123,7 +123,7 @@ impl Reader<'_> {
         let glob: String = parts
             .iter()
             .map(|part| match part {
-                // What the template gives is composed, so what it could give is too.
+                // A template's result is composed (NFC), so its pattern is too.
                 TemplatePart::Literal(literal) => pattern::escape(&text::compose(literal)),
                 TemplatePart::Placeholder { .. } => "*".to_owned(),
             })
@@ -133,7 +133,7 @@ impl Reader<'_> {
         Some(TagExpression { kind: TagExpressionKind::Template(template), span })
     }
 
-    /// Reports a template that can yield no valid tag, whatever the device.
+    /// Reports a template that yields no valid tag for any device.
     fn check_literals(&mut self, parts: &[TemplatePart], span: Span) -> Option<()> {
         let fixed: String = parts.iter().map(literal_of).collect();
         let edge = |part: Option<&TemplatePart>| part.map_or("", literal_of).to_owned();
@@ -221,7 +221,7 @@ impl Reader<'_> {
 }
 
 impl Reader<'_> {
-    /// A filter as it is written behind `|`.
+    /// A filter, as written after `|`.
     fn filter(&mut self, word: &str, span: Span, names: &Names) -> Option<Filter> {
         let (name, operand) = match word.split_once(':') {
             Some((name, operand)) => (name.trim_end(), Some(operand.trim())),

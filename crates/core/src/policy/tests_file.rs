@@ -1,6 +1,6 @@
-//! Policy test files: a device, the rows that lookups hold for it, and what the policy must give.
+//! Policy test files: a device, its rows in lookups, and the expected result of the policy.
 //!
-//! Does not run them; that is `rehearsal`.
+//! `rehearsal` runs them.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -25,17 +25,17 @@ pub struct PolicyTests {
 #[derive(Clone, Debug)]
 pub struct PolicyTest {
     pub name: String,
-    /// The clock: the test's own, else the file's; none: the caller's.
+    /// The clock: the test's own, else the file's; `None`: the caller's.
     pub now: Option<Timestamp>,
-    /// The device as one API object. Field names are checked; derived ones (`deviceName`, `domain`) are as well.
+    /// The device as one API object. Field names are checked, derived ones (`deviceName`, `domain`) too.
     pub device: BTreeMap<String, TestValue>,
     /// Rows by lookup name and column; an empty row is missing.
     pub lookups: BTreeMap<String, BTreeMap<String, String>>,
-    /// Whether the device is in the result of a hunting query, by the query's text or its file.
+    /// Whether a hunting query returns the device, by the query's text or its file.
     pub hunting: BTreeMap<String, bool>,
-    /// Whether another device supersedes this one; none where the test does not say.
+    /// Whether another device supersedes this one; `None` if the test does not say.
     pub superseded: Option<bool>,
-    /// What the policy must give.
+    /// The expected result of the policy.
     pub expect: Expectations,
     pub span: Span,
 }
@@ -52,34 +52,34 @@ pub enum TestValue {
     List(Vec<String>),
 }
 
-/// Something expected, and where that stands.
+/// An expectation and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected<T> {
     pub value: T,
     pub span: Span,
 }
 
-/// What a test expects; what is absent is not checked.
+/// The expectations of a test; absent ones are not checked.
 #[derive(Clone, Debug, Default)]
 pub struct Expectations {
-    /// Exactly the tags that the policy gives.
+    /// Exactly these tags are given.
     pub tags: Option<Expected<Vec<String>>>,
-    /// Some of the tags that the policy gives.
+    /// At least these tags are given.
     pub includes: Option<Expected<Vec<String>>>,
-    /// Tags that the policy does not give.
+    /// None of these tags is given.
     pub excludes: Option<Expected<Vec<String>>>,
-    /// Exactly the live tags that are removed.
+    /// Exactly these live tags are removed.
     pub removes: Option<Expected<Vec<String>>>,
-    /// The value that the policy gives.
+    /// This value is given.
     pub device_value: Option<Expected<DeviceValue>>,
-    /// Exactly the rules that select the device.
+    /// Exactly these rules select the device.
     pub rules: Option<Expected<Vec<String>>>,
     /// The device group after the plan.
     pub group: Option<Expected<String>>,
 }
 
-/// Reads test files: never fails; every finding comes back in the order of files and lines. `now` is only the clock of the
-/// reader, tests without one of their own have none.
+/// Reads test files. Never fails: returns every finding in the order of files and lines. `now` is the reader's clock only; tests
+/// without their own have none.
 pub fn parse_tests(sources: &Sources, now: Timestamp) -> (PolicyTests, Vec<Diagnostic>) {
     let mut reader = Reader::new(sources, TagCase::Exact, now);
     sources.unread.iter().for_each(|finding| reader.report(finding.clone()));
@@ -142,7 +142,7 @@ fn hunting(reader: &mut Reader<'_>, node: &Node) -> Option<BTreeMap<String, bool
     Some(stated.collect())
 }
 
-/// Whether a device is an object as the API returns it: policies have no fields that nest, and no annotations.
+/// Whether a device is an object in the API's form: policies have no nested fields and no annotations.
 fn is_api_object(entries: &[MappingEntry]) -> bool {
     let nests = |node: &Node| match &node.kind {
         NodeKind::Map(_) => true,
@@ -152,13 +152,12 @@ fn is_api_object(entries: &[MappingEntry]) -> bool {
     entries.iter().any(|entry| entry.key.contains('@') || entry.key == "vmMetadata" || nests(&entry.value))
 }
 
-/// Whether this is no field of a policy: in an object of the API it is ignored. A field in other case is a mistake everywhere.
+/// Whether a name is not a field of a policy: an API object may have it. A field name in the wrong case is always a mistake.
 fn is_foreign(name: &str) -> bool {
     Field::ALL.iter().all(|field| !field.name().eq_ignore_ascii_case(name))
 }
 
-/// The fields of a device. A nested `vmMetadata` mapping counts as its dotted names, and the addresses of nested `ipAddresses` as
-/// two lists.
+/// The fields of a device. A nested `vmMetadata` becomes dotted names, and nested `ipAddresses` become two lists.
 fn device(reader: &mut Reader<'_>, node: &Node) -> Option<BTreeMap<String, TestValue>> {
     let mut device = BTreeMap::new();
     let entries = reader.map(node, "`device`")?;
@@ -191,7 +190,7 @@ fn device(reader: &mut Reader<'_>, node: &Node) -> Option<BTreeMap<String, TestV
     Some(device)
 }
 
-/// The addresses of `ipAddresses` as the API nests them.
+/// The addresses of `ipAddresses`, as the API nests them.
 fn addresses(reader: &mut Reader<'_>, items: &[Node], device: &mut BTreeMap<String, TestValue>) {
     for (key, field) in [("ipAddress", "ipAddresses"), ("macAddress", "macAddresses")] {
         let mut found = Vec::new();
@@ -237,7 +236,7 @@ fn field_value(reader: &mut Reader<'_>, field: Field, node: &Node) -> Option<Tes
         }
         Kind::Time => {
             let text = reader.text(node, &what)?;
-            // A bare date is midnight here as everywhere else in the language; the API's year 1 stays what it is.
+            // A bare date is midnight, as everywhere in the language; the API's year 1 stays as it is.
             let moment = reader.parsed(node.span, &what, Timestamp::parse(text))?;
             TestValue::Text(moment.to_string())
         }

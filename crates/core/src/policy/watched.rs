@@ -1,4 +1,4 @@
-//! Which tags the policy looks at besides its rules: where their loss would matter although no cap counts it.
+//! The tags that the policy reads outside of its rules: losing one would matter although no cap counts it.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use super::{Counted, Policy, Selector, SelectorKind, TagConditions, Test};
 use crate::device::Field;
 
 impl Selector {
-    /// Whether its own words do not say alone which devices it selects: it reads a named selector, the scope, a list, a lookup, or a
-    /// query, and these can change while the words stay.
+    /// Whether its words alone do not decide which devices it selects: it reads a named selector, the scope, a list, a lookup or
+    /// a query, and these can change while the words stay the same.
     pub fn reads_more(&self) -> bool {
         let mut found = false;
         walk(self, &mut |part| match &part.kind {
@@ -22,7 +22,7 @@ impl Selector {
 }
 
 impl Policy {
-    /// Whether an invariant counts the tag, or a condition of a device group may look at it.
+    /// Whether an invariant counts the tag, or a condition of a device group may read it.
     pub fn is_counted_on(&self, tag: &str) -> bool {
         let mut counted = self.guard.invariants.iter().map(|invariant| &invariant.counts);
         let in_invariant = counted.any(|counts| match counts {
@@ -32,7 +32,7 @@ impl Policy {
         in_invariant || self.moves_groups(tag)
     }
 
-    /// The same, and whether `guard.rollout` names it: in `first`, which chooses the first wave, or in `health`, which judges one.
+    /// The same, or `guard.rollout` reads it: in `first`, which chooses the first wave, or in `health`, which judges one.
     pub fn is_watched(&self, tag: &str) -> bool {
         let rollout = self.guard.rollout.as_ref();
         let first = rollout.and_then(|rollout| rollout.first.as_ref());
@@ -40,7 +40,7 @@ impl Policy {
         self.is_counted_on(tag) || first.into_iter().chain(health).any(|selector| self.names(selector, tag))
     }
 
-    /// Whether a condition of a device group may look at the tag.
+    /// Whether a condition of a device group may read the tag.
     pub(super) fn moves_groups(&self, tag: &str) -> bool {
         let Some((groups, _)) = &self.device_groups else { return false };
         self.group_tags.get_or_init(|| TagConditions::new(groups)).look_at(tag)

@@ -11,10 +11,10 @@ use crate::device::DeviceValue;
 use crate::plan::Lane;
 use crate::time::Timestamp;
 
-/// A probe never makes more calls, clean-up included.
+/// The most calls of a probe, including cleaning up.
 pub const MAX_CALLS: u32 = 40;
 
-/// One call. Every call is about the one device of the probe, or reads the list.
+/// A call of a probe. Every one is about the probe's device, or reads the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeCall {
     /// The device by its id.
@@ -25,26 +25,26 @@ pub enum ProbeCall {
         top: Option<u32>,
         /// `$skip`; 0 is not sent.
         skip: u32,
-        /// `$filter`, which begins with a field's name.
+        /// `$filter`, starting with a field's name.
         filter: Option<String>,
     },
-    /// A bulk call for a scratch tag, or for one of the device's own that `PATCH` took.
+    /// A bulk call for a scratch tag, or for one of the device's own that `PATCH` removed.
     Bulk {
         tag: Arc<str>,
-        /// What to do with it.
+        /// Add or remove.
         action: TagAction,
-        /// The device's id, once or twice; an id that nobody has beside it; or nothing.
+        /// The device's id, once or twice; its id and one that no device has; or nothing.
         ids: Vec<Arc<str>>,
     },
-    /// Tags the device alone, by its own route, with a scratch tag.
+    /// Tags only the device, by its own route, with a scratch tag.
     Single { tag: Arc<str> },
-    /// Sets the value that the device has.
+    /// Sets the value that the device already has.
     Value { value: DeviceValue },
-    /// `PATCH`; never empty.
+    /// `PATCH`; never without content.
     Patch {
-        /// The value that the device has.
+        /// The value that the device already has.
         value: Option<DeviceValue>,
-        /// Tags of which every one is on the device.
+        /// Tags that the device already has.
         tags: Option<Vec<Arc<str>>>,
     },
 }
@@ -67,7 +67,7 @@ impl ProbeCall {
         !matches!(self, ProbeCall::Device | ProbeCall::List { .. })
     }
 
-    /// The same as a call of an apply, on the device of the probe; none for the list.
+    /// The equivalent call of an apply on the probe's device; `None` for the list.
     pub fn as_call(&self, device: &Arc<str>) -> Option<Call> {
         let device = Arc::clone(device);
         Some(match self {
@@ -84,7 +84,7 @@ impl ProbeCall {
         })
     }
 
-    /// Its shape as evidence: route and parameters, never a name, an id or a tag.
+    /// Its form as evidence: route and parameters, never a name, an id or a tag.
     pub fn shape(&self) -> String {
         match self {
             ProbeCall::Device => "GET a device by its id".to_owned(),
@@ -118,7 +118,7 @@ impl ProbeCall {
     }
 }
 
-/// The codes that may be evidence: any other could be a word of the tenant's own, put there by a gateway.
+/// Error codes that may be evidence. Any other could be a word of the tenant's own, inserted by a gateway.
 const KNOWN_CODES: [&str; 15] = [
     "BadRequest",
     "ODataError",
@@ -151,7 +151,7 @@ pub struct Answer {
     pub rows: usize,
     /// Whether there is a link to the next page.
     pub next_link: bool,
-    /// Refusals for too many calls before this answer, and whether each said how long to wait.
+    /// The 429s before this answer, and whether each said how long to wait.
     pub throttled: Vec<bool>,
 }
 
@@ -181,22 +181,22 @@ impl Answer {
     }
 }
 
-/// The probe ends early: a signal, a full journal, a lost lease.
+/// Why the probe ends early: a signal, a full journal, a lost lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interrupted(pub String);
 
-/// Carries out the calls of a probe.
+/// Sends the calls of a probe.
 pub trait ProbeClient {
-    /// Makes one call within the budget; journals it first if it writes. Waits out 429s, renews the token.
+    /// Sends one call within the budget. Journals it first if it writes, waits out 429s, renews the token.
     ///
     /// # Errors
-    /// The probe has to end.
+    /// The probe must end.
     fn send(&mut self, call: &ProbeCall) -> impl Future<Output = Result<Answer, Interrupted>>;
 
-    /// Lets time pass.
+    /// Waits.
     ///
     /// # Errors
-    /// The probe has to end.
+    /// The probe must end.
     fn pause(&mut self, wait: Duration) -> impl Future<Output = Result<(), Interrupted>>;
 
     fn now(&self) -> Timestamp;

@@ -1,4 +1,4 @@
-//! Putting the device back: scratch tags go, tags that the probe took come back.
+//! Restores the device: removes scratch tags, and puts back tags that the probe removed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use super::measure::{FOUND, Measured};
 use super::scratch::is_scratch;
 use crate::apply::{DeviceState, TagAction};
 
-/// How long clean-up waits before it reads again what it wrote, where answers do not show the device.
+/// How long clean-up waits before each further read of what it wrote, if answers do not show the device.
 const WAITS: [Duration; 4] =
     [Duration::ZERO, Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(240)];
 
-/// What a probe may have left behind.
+/// Changes that a probe may have left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftover {
-    /// The device before, if it may lack a tag of its own: after a `PATCH`.
+    /// The device before the probe, if it may lack one of its own tags: after a `PATCH`.
     pub before: Option<DeviceState>,
-    /// Scratch tags that were added: a read that lags may not show them yet.
+    /// Scratch tags that were added; a lagging read may not show them yet.
     pub tags: Vec<Arc<str>>,
-    /// Calls that clean-up may make.
+    /// The most calls of the clean-up.
     pub calls: u32,
 }
 
 impl Leftover {
-    /// What a probe that just ended left.
+    /// The leftover of a probe that just ended.
     pub fn of(measured: &Measured) -> Leftover {
         Leftover {
             before: measured.before.clone().filter(|_| measured.patched),
@@ -36,11 +36,11 @@ impl Leftover {
     }
 }
 
-/// Removes every scratch tag of the device `id` and puts back tags of its own that it lost. Returns the device as the last
-/// answer shows it, without a scratch tag.
+/// Removes every scratch tag from the device `id`, and puts back its own tags that it lost. Returns the device from the last
+/// answer, without scratch tags.
 ///
 /// # Errors
-/// The device cannot be read or does not come back; in words, for `doctor`.
+/// The device cannot be read, or is not restored; in words for `doctor`.
 pub async fn clean_up<A: ProbeClient>(
     client: &mut A,
     id: &Arc<str>,
@@ -49,7 +49,7 @@ pub async fn clean_up<A: ProbeClient>(
     let before = leftover.before.as_ref();
     let mut calls = Calls { client, left: leftover.calls };
     let mut unseen: Vec<Arc<str>> = leftover.tags.clone();
-    // A read that lags shows tags that are gone: adding one that is there changes nothing.
+    // A lagging read may show tags that are gone. Adding a tag that is present changes nothing.
     let mut unsure: Vec<Arc<str>> = own(before).cloned().collect();
     let mut now = match unseen.is_empty() && unsure.is_empty() {
         true => Some(calls.read().await?),
@@ -63,7 +63,7 @@ pub async fn clean_up<A: ProbeClient>(
         if let Some(now) = now.take_if(|_| open.is_empty()) {
             return Ok(now);
         }
-        // What the service accepted is not sent again because a read does not show it yet.
+        // A change that the service accepted is not sent again only because a read does not show it yet.
         let is_due = |work: &TagRepair| !may_lag || !accepted.contains(work);
         let due: Vec<TagRepair> = open.into_iter().filter(is_due).collect();
         let mut shown = None;
@@ -93,7 +93,7 @@ pub async fn clean_up<A: ProbeClient>(
 /// One change of a tag.
 type TagRepair = (Arc<str>, TagAction);
 
-/// Tags to put back, then tags to take off: a device never falls out of a group between two calls.
+/// Tags to put back, then tags to remove, so that the device never leaves a group between two calls.
 fn work(
     now: Option<&DeviceState>,
     before: Option<&DeviceState>,

@@ -1,13 +1,13 @@
-//! What answers mean: the verdict that each gives to the question it was asked for.
+//! Turns answers into verdicts on the questions of a probe.
 //!
-//! Asks nothing.
+//! Sends nothing.
 
 use std::sync::Arc;
 
 use super::asking::Answer;
 use super::scratch::DOCUMENTED_LENGTH;
 
-/// A verdict, with the number that belongs to it.
+/// A verdict and its number, if it has one.
 pub(super) type MeasuredVerdict = Option<(&'static str, Option<u64>)>;
 
 /// Judges by the tags that a device has after one was added.
@@ -42,7 +42,7 @@ pub(super) fn kept_length(tags: &[Arc<str>], wanted: &str) -> MeasuredVerdict {
     Some(("cut", Some(longest as u64)))
 }
 
-/// A 4xx that says something about the request.
+/// A 4xx that is about the request itself.
 pub(super) fn is_refusal(answer: &Answer) -> bool {
     (400..500).contains(&answer.status) && !matches!(answer.status, 401 | 403 | 408 | 429)
 }

@@ -1,6 +1,6 @@
-//! What of a profile counts, and what follows from it for a run.
+//! The findings of a profile that count, and what they change for a run.
 //!
-//! Never makes a read trusted, a cap wider or `PATCH` allowed: it only chooses among what is right either way.
+//! Never makes a read trusted, a cap wider or `PATCH` allowed: it only chooses among options that are all correct.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::service::{Question, ServiceObservations};
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
-/// The fields of filters that are asked about.
+/// The fields whose filters are probed.
 pub const FILTERS: [(Field, Question); 4] = [
     (Field::LastSeen, Question::FilterLastSeen),
     (Field::HealthStatus, Question::FilterHealthStatus),
@@ -22,21 +22,21 @@ pub const FILTERS: [(Field, Question); 4] = [
     (Field::RbacGroupId, Question::FilterRbacGroupId),
 ];
 
-/// The list is read again no sooner and no later after a write, in seconds, whatever lag was measured.
+/// The shortest wait in seconds between a write and the next read of the list, however short a lag was measured.
 const LEAST_SETTLE: u64 = 2;
 const MOST_SETTLE: u64 = 600;
 
-/// The verdicts that count now; empty where nothing was measured.
+/// The verdicts that count now; empty if nothing was measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownService {
     verdicts: BTreeMap<Question, (String, Option<u64>)>,
 }
 
 impl ServiceProfile {
-    /// What counts for a tenant.
+    /// The verdicts that count for a tenant.
     ///
     /// # Errors
-    /// Why nothing of it counts, as the end of the sentence "the service profile is not used: …".
+    /// Why no finding counts, as the end of the sentence "the service profile is not used: …".
     pub fn known(&self, tenant: &TenantReference, now: Timestamp) -> Result<KnownService, &'static str> {
         if self.check.as_deref() != Some(&*ServiceProfile::check_of(tenant)) {
             return Err("it was not measured on this tenant");
@@ -60,7 +60,7 @@ impl KnownService {
         self.verdicts.get(&question).map(|(verdict, _)| verdict.as_str())
     }
 
-    /// The same over all verdicts that count: not when they were measured, and not by which calls.
+    /// A digest of all verdicts that count, without their dates and evidence.
     pub fn digest(&self) -> Option<ProfileDigest> {
         if self.verdicts.is_empty() {
             return None;
@@ -75,7 +75,7 @@ impl KnownService {
         Some(ProfileDigest::of(&self.verdicts.iter().map(line).collect::<String>()))
     }
 
-    /// Makes settings suit the service where `mdetag.yaml` leaves it open. Gives what became otherwise, one sentence each.
+    /// Adapts settings that `mdetag.yaml` leaves open to the service. Returns a sentence for each change.
     pub fn suit(&self, settings: &mut Settings) -> Vec<String> {
         let mut sentences = Vec::new();
         let folds = self.verdict(Question::TagCase) == Some("insensitive");
@@ -114,28 +114,28 @@ impl KnownService {
         sentences
     }
 
-    /// How tags go where that is a choice: a bulk call whose answer shows no device is proven by reading the list again, and a call
-    /// for one device by its own answer.
+    /// The route of tags, if several would work. A bulk call whose answer shows no device is only proven by reading the list
+    /// again; a call for one device is proven by its own answer.
     pub fn tag_route(&self) -> TagRoute {
         let is = |question, verdict| self.verdict(question) == Some(verdict);
         let proves = is(Question::BulkAnswer, "empty") && is(Question::SingleAnswer, "device");
         if proves { TagRoute::SingleIfFewer } else { TagRoute::Bulk }
     }
 
-    /// Devices on a full page, where one was seen.
+    /// Number of devices on a full page, if one was seen.
     pub fn page_size(&self) -> Option<u64> {
         let (_, rows) =
             self.verdicts.get(&Question::PageSize).filter(|(verdict, _)| verdict == "measured")?;
         rows.filter(|rows| *rows > 1)
     }
 
-    /// The fields that `$filter` does not take.
+    /// The fields that `$filter` rejects.
     pub fn refused_filters(&self) -> Vec<Field> {
         let refused = FILTERS.iter().filter(|(_, question)| self.verdict(*question) == Some("refused"));
         refused.map(|(field, _)| *field).collect()
     }
 
-    /// The questions that reality answers otherwise than was measured, with what a run saw.
+    /// The questions whose measured answer a run contradicted, with what it saw.
     pub fn contradicted<'s>(&self, seen: &'s ServiceObservations) -> Vec<(Question, &'s str, Option<u64>)> {
         let differs = |(question, verdict, number): &(Question, &str, Option<u64>)| {
             let Some((measured, measure)) = self.verdicts.get(question) else { return false };

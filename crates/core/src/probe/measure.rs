@@ -1,4 +1,4 @@
-//! The questions in their order: what only reads first, then scratch tags, then value and `PATCH`, then the list's lag.
+//! The questions in their order: first those that only read, then scratch tags, then value and `PATCH`, then the list's lag.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::apply::{DeviceState, TagAction};
 use crate::device::DeviceValue;
 use crate::service::Question;
 
-/// Calls that measuring leaves for cleaning up: one removal a scratch tag, the tags that a `PATCH` lost, three reads.
+/// Calls reserved for cleaning up: one removal per scratch tag, the tags that a `PATCH` lost, three reads.
 const LEFT_FOR_CLEANING: u32 = 12;
-/// Of the own tags of a device, which a `PATCH` may lose, so many can be put back within [`LEFT_FOR_CLEANING`].
+/// The most own tags of a device, all of which a `PATCH` may lose, that [`LEFT_FOR_CLEANING`] can put back.
 const MOST_OWN_TAGS: usize = 3;
 /// The call that found the device.
 pub(super) const FOUND: u32 = 1;
 /// The documented page.
 const FULL_PAGE: u32 = 10_000;
-/// Why nothing is asked that needs a scratch tag.
+/// Why questions that need a scratch tag are not asked.
 const NO_BULK: &str = "the service takes no bulk call";
-/// When the list is read after the write, in seconds from it.
+/// Times of the list reads after the write, in seconds.
 const LAG_READS: [u64; 5] = [0, 5, 15, 60, 300];
 
 /// The device of a probe.
@@ -34,20 +34,20 @@ pub struct ProbedDevice {
     pub id: Arc<str>,
     /// An id of the same form that no device has.
     pub unknown_id: Arc<str>,
-    /// Its tags that are known as manual; `None` if nobody asked advanced hunting.
+    /// Those of its tags that are known to be manual; `None` if advanced hunting was not asked.
     pub manual: Option<Vec<Arc<str>>>,
 }
 
-/// What a probe came to.
+/// The result of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measured {
-    /// One finding a question.
+    /// One finding per question.
     pub profile: ServiceProfile,
     /// The device as it was before, if it could be read.
     pub before: Option<DeviceState>,
     /// Scratch tags that the device may carry now.
     pub left: Vec<Arc<str>>,
-    /// Whether the device may lack a tag of its own: a `PATCH` was sent, and no answer to a write since shows all of them.
+    /// Whether the device may lack one of its own tags: a `PATCH` was sent, and no answer to a later write shows all of them.
     pub patched: bool,
     /// Calls made so far, over all questions.
     pub calls: u32,
@@ -55,7 +55,7 @@ pub struct Measured {
     pub interrupted: Option<Interrupted>,
 }
 
-/// Asks every question. The device may carry scratch tags afterwards: [`super::clean_up`] is the caller's next step, also
+/// Asks every question. The device may carry scratch tags afterwards, so the caller must call [`super::clean_up`] next, even
 /// after an interruption.
 pub async fn measure<A: ProbeClient>(
     client: &mut A,
@@ -70,7 +70,7 @@ pub async fn measure<A: ProbeClient>(
     for question in Question::ALL {
         if !probe.profile.findings.iter().any(|finding| finding.question == question.word()) {
             let why = match &interrupted {
-                // Its text may name files and hosts; a profile names none.
+                // The text may name files and hosts, and a profile must not.
                 Some(_) => "the probe ended early",
                 None if question > Question::Throttle => "no probe asks; runs note it",
                 None if question == Question::Throttle => "no call was refused for being one too many",
@@ -119,7 +119,7 @@ impl<A: ProbeClient> Probe<'_, A> {
         self.lag().await
     }
 
-    /// One call; `None` once no more are left for measuring.
+    /// Sends a call; `None` if no more calls are left for measuring.
     async fn send(&mut self, call: &ProbeCall) -> Result<Option<Answer>, Interrupted> {
         if self.calls + LEFT_FOR_CLEANING >= MAX_CALLS - FOUND {
             return Ok(None);
@@ -134,10 +134,10 @@ impl<A: ProbeClient> Probe<'_, A> {
         self.patched |= matches!(call, ProbeCall::Patch { .. });
         let answer = self.client.send(call).await?;
         if let Some(tag) = added.filter(|_| (400..500).contains(&answer.status) && answer.status != 408) {
-            // What was refused had no effect.
+            // A rejected call had no effect.
             self.left.remove(tag);
         }
-        // The answer to a write knows better than any read, which may lag.
+        // The answer to a write is more reliable than any read, which may lag.
         if let Some(device) = answer.device.as_ref().filter(|_| call.writes() && answer.is_success()) {
             self.left = device.tags.iter().filter(|tag| is_scratch(tag)).cloned().collect();
             let before = self.before.iter().flat_map(|before| &before.tags);
@@ -151,7 +151,7 @@ impl<A: ProbeClient> Probe<'_, A> {
         Ok(Some(answer))
     }
 
-    /// Asks, and notes the verdict that `judge` gives the answer.
+    /// Sends a call, and records the verdict that `judge` gives its answer.
     async fn settle(
         &mut self,
         question: Question,
@@ -201,7 +201,7 @@ impl<A: ProbeClient> Probe<'_, A> {
         let first = self.send(&list(Some(FULL_PAGE), 0)).await?;
         let Some(first) = first.filter(Answer::is_success) else { return Ok(()) };
         let rows = first.rows as u64;
-        // A link is only owed where there is more.
+        // A link is only required if there are more devices.
         let beyond = list(Some(1), u32::try_from(first.rows).unwrap_or(FULL_PAGE));
         let Some(more) = self.send(&beyond).await? else { return Ok(()) };
         let is_whole = more.is_success() && more.rows == 0 && !first.next_link && rows < u64::from(FULL_PAGE);
@@ -244,7 +244,7 @@ impl<A: ProbeClient> Probe<'_, A> {
         self.profile.findings.iter().any(|finding| finding.question == question.word())
     }
 
-    /// Whether the one call that names only the device was taken.
+    /// Whether the bulk call that names only the device was accepted.
     fn bulk_works(&self) -> bool {
         let is_taken = |finding: &Finding| matches!(finding.verdict.as_str(), "device" | "empty");
         let mut findings = self.profile.findings.iter();
@@ -255,7 +255,7 @@ impl<A: ProbeClient> Probe<'_, A> {
         ProbeCall::Bulk { tag: tag.into(), action, ids: ids.iter().map(|id| Arc::clone(id)).collect() }
     }
 
-    /// The device's tags after a write: from its answer, else from the answer to setting the value that it has, else read.
+    /// The device's tags after a write: from its answer, else from the answer to setting the value that it has, else from a read.
     async fn tags_after(&mut self, answer: Option<&Answer>) -> Result<Option<TagsSeen>, Interrupted> {
         let known = answer.and_then(|answer| answer.device.as_ref());
         if let Some(device) = known {
@@ -302,14 +302,14 @@ impl<A: ProbeClient> Probe<'_, A> {
             let Some(answer) = self.send(&call).await? else { break };
             tried.push((question, tag, judge, call, answer));
         }
-        // One read shows them all: none of them undoes another.
+        // One read shows all of them, because none of these calls undoes another.
         let last = tried.iter().rev().map(|(_, tag, _, _, answer)| (*tag, answer));
         let last = last.into_iter().find(|(_, answer)| answer.is_success());
         let seen = match last {
             Some((_, answer)) => self.tags_after(Some(answer)).await?,
             None => None,
         };
-        // A read that lags shows none of them, or only some.
+        // A lagging read shows none of them, or only some.
         let seen = seen.filter(|seen| !seen.may_lag || last.is_some_and(|(tag, _)| shows(&seen.tags, tag)));
         for (question, tag, judge, call, answer) in &tried {
             let verdict = if answer.is_success() {
@@ -342,7 +342,7 @@ impl<A: ProbeClient> Probe<'_, A> {
         self.settle(Question::UnknownId, &mixed, |answer| {
             let message = answer.message.to_ascii_lowercase();
             let names = |id: &str| message.contains(&id.to_ascii_lowercase());
-            // A text that repeats the whole call names nobody.
+            // A text that repeats the whole call does not single out an id.
             let names = names(&unknown) && !names(&id);
             match (answer.is_success(), is_refusal(answer)) {
                 (true, _) => Some(("partial", None)),
@@ -353,7 +353,7 @@ impl<A: ProbeClient> Probe<'_, A> {
         .await?;
         let absent = self.bulk(&tags.absent, TagAction::Remove, &[&id]);
         self.settle(Question::RemoveAbsent, &absent, accepted).await?;
-        // A tag that is nowhere: whatever the service makes of an empty list, there is nothing to remove.
+        // A tag that no device has: whatever the service does with an empty list, there is nothing to remove.
         let nobody = self.bulk(&tags.absent, TagAction::Remove, &[]);
         self.settle(Question::EmptyIds, &nobody, accepted).await?;
         Ok(())
@@ -373,7 +373,7 @@ impl<A: ProbeClient> Probe<'_, A> {
 
     async fn patch(&mut self, before: &DeviceState) -> Result<(), Interrupted> {
         if !self.bulk_works() {
-            // What a PATCH loses is put back by bulk calls.
+            // Bulk calls put back the tags that a PATCH loses.
             [Question::PatchValue, Question::PatchTags]
                 .into_iter()
                 .for_each(|question| self.skip(question, NO_BULK));
@@ -400,7 +400,7 @@ impl<A: ProbeClient> Probe<'_, A> {
         let (plain, second): (Arc<str>, Arc<str>) =
             (self.tags.plain.as_str().into(), self.tags.second.as_str().into());
         let now = if answer.is_success() { self.tags_after(Some(&answer)).await? } else { None };
-        // A read that may lag says nothing about tags that are still there.
+        // A lagging read says nothing about tags that are still there.
         let now = now.filter(|seen| !seen.may_lag).map(|seen| seen.tags);
         let verdict = match &now {
             Some(now) if own.iter().chain([&plain]).all(|tag| now.contains(tag)) => Some(("keepsTags", None)),
@@ -412,7 +412,7 @@ impl<A: ProbeClient> Probe<'_, A> {
             self.skip(Question::PatchTags, "the device does not show the two tags that tell");
             return Ok(());
         }
-        // Only tags that the device has, so that nothing new is pinned; one scratch tag is left out.
+        // Only tags that the device has, so that none becomes manual that was not; one scratch tag is left out.
         let list: Vec<Arc<str>> = own.iter().chain([&plain]).cloned().collect();
         let call = ProbeCall::Patch { value: None, tags: Some(list.clone()) };
         let Some(answer) = self.send(&call).await? else { return Ok(()) };
@@ -431,7 +431,7 @@ impl<A: ProbeClient> Probe<'_, A> {
         Ok(())
     }
 
-    /// Writes one more scratch tag, by the route of one device where it is taken, and reads the list until it shows it.
+    /// Writes one more scratch tag, by the single-device route if it works, and reads the list until the tag appears.
     async fn lag(&mut self) -> Result<(), Interrupted> {
         if !self.bulk_works() {
             return Ok(());
@@ -451,7 +451,7 @@ impl<A: ProbeClient> Probe<'_, A> {
             self.profile.findings.iter().any(|finding| {
                 finding.question == Question::FilterId.word() && finding.verdict == "accepted"
             });
-        // Where the device cannot be read, its own route shows what reads show.
+        // If the device cannot be read, the answers of its own route show what reads would.
         let call = if takes_id { by_id(&id) } else { ProbeCall::Device };
         let mut waited = 0;
         for at in LAG_READS {
@@ -477,11 +477,11 @@ impl<A: ProbeClient> Probe<'_, A> {
 /// The device's tags at some moment.
 struct TagsSeen {
     tags: Vec<Arc<str>>,
-    /// They come from a read, not from the answer to a write.
+    /// Whether they come from a read and not from the answer to a write.
     may_lag: bool,
 }
 
-/// The list, asked for one device.
+/// A list call for one device.
 fn by_id(id: &str) -> ProbeCall {
     ProbeCall::List { top: Some(1), skip: 0, filter: Some(format!("id eq '{id}'")) }
 }

@@ -1,7 +1,7 @@
-//! Measuring the service: which of the disputed answers this tenant's service gives, asked with one device and scratch tags.
+//! Measures the service: finds out, with one device and scratch tags, which of the disputed answers this tenant's service gives.
 //!
-//! Opens no socket and reads no clock: questions go to an [`ProbeClient`], answers come back, and a [`ServiceProfile`] comes out.
-//! Writes nothing but scratch tags and what the device already has; [`scratch`] says which tags those are.
+//! Opens no socket and reads no clock: questions go to a [`ProbeClient`], answers come back, and the result is a
+//! [`ServiceProfile`]. Writes nothing but scratch tags, listed in [`scratch`], and state that the device already has.
 
 mod asking;
 mod clean;

@@ -2,18 +2,20 @@
 
 use crate::text;
 
-/// How every scratch tag begins. Clean-up removes whatever of the device begins so, without case and blanks at the ends.
+/// The prefix of every scratch tag. Clean-up removes every tag of the device with this prefix, ignoring case and blanks at the
+/// ends.
 pub const PREFIX: &str = "mdetag-probe-";
 
 /// The longest tag that the registry documentation allows; longer ones are tried too.
 pub const DOCUMENTED_LENGTH: usize = 200;
 
-/// Whether a tag was written by a probe: trimmed and case-folded it begins with [`PREFIX`].
+/// Whether a probe wrote the tag: trimmed and case-folded it starts with [`PREFIX`].
 pub fn is_scratch(tag: &str) -> bool {
     text::fold(tag.trim()).starts_with(PREFIX)
 }
 
-/// The scratch tags of one probe; `token` is a few letters and digits of its own, so that two probes never meet.
+/// The scratch tags of one probe. `token` is a few letters and digits, different for each probe, so that two probes never share
+/// tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScratchTags {
     /// The one that most questions use.
@@ -24,11 +26,11 @@ pub struct ScratchTags {
     pub upper: String,
     /// With a blank at each end.
     pub padded: String,
-    /// As long as documented.
+    /// As long as the documentation allows.
     pub long: String,
     /// One character longer.
     pub longer: String,
-    /// Written nowhere: only ever removed.
+    /// Never written, only removed.
     pub absent: String,
 }
 

@@ -1,4 +1,4 @@
-//! A device of a made-up service answers whole probes. The service here is written from the facts, not from the sandbox.
+//! Whole probes against one device of a made-up service, which is written from the facts and not from the sandbox.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 const DEVICE: &str = "3f1c0a9be27d45c6881f02e4a7d95b6c0e1f2a3b";
 const UNKNOWN: &str = "ffffffffffffffffffffffffffffffffffffffff";
 
-/// How the service answers.
+/// The behaviour of the service.
 #[derive(Clone, Debug)]
 struct Service {
     folds_case: bool,
@@ -180,7 +180,7 @@ impl ProbeClient for Service {
     }
 }
 
-/// The service above is never pending.
+/// Runs a future that is never pending, like those of the service above.
 fn run<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
@@ -234,7 +234,7 @@ fn services() -> impl Strategy<Value = Service> {
         })
 }
 
-/// What the device's tags are as a set, since the service may give them another order.
+/// The device's tags as a set, since the service may return them in another order.
 fn set(tags: &[Arc<str>]) -> BTreeSet<&str> {
     tags.iter().map(|tag| &**tag).collect()
 }
@@ -364,7 +364,7 @@ fn a_profile_with_verdicts_that_do_not_exist_is_not_believed() {
     assert!(ServiceProfile::read(r#"{"formatVersion":"2.0"}"#).is_err());
 }
 
-/// What counts of a profile with these findings.
+/// The verdicts that count in a profile with these findings.
 fn known(findings: &[(&str, &str, Option<u64>)]) -> KnownService {
     let tenant = crate::plan::TenantReference::default();
     let findings: Vec<_> = findings

@@ -1,4 +1,4 @@
-//! Results of hunting queries in policy tests: as a test states them, as they were recorded, or of no device.
+//! Results of hunting queries in policy tests: stated by the test, recorded, or empty.
 //!
 //! Runs no query.
 
@@ -8,10 +8,10 @@ use crate::diagnostic::Sources;
 use crate::policy::{Hunting, Policy, PolicyTest, Selector, SelectorKind};
 use crate::selection::{HuntedRows, HuntingResults};
 
-/// An id that no test's device has.
+/// An id that no test device has.
 const NO_DEVICE: &str = "no-device";
 
-/// The recorded results, and for every other query of the policy one that selects no device.
+/// The recorded results, and one that selects no device for every other query of the policy.
 pub(super) fn completed(policy: &Policy, hunting: &HuntingResults) -> HuntingResults {
     let mut completed = hunting.clone();
     for query in queries(policy) {
@@ -22,7 +22,7 @@ pub(super) fn completed(policy: &Policy, hunting: &HuntingResults) -> HuntingRes
     completed
 }
 
-/// The results as the test states them for its device, and what it states of queries that the policy does not have.
+/// The results that the test states for its device, and problems with queries that the policy lacks.
 pub(super) fn stated(
     policy: &Policy,
     sources: &Sources,
@@ -48,7 +48,7 @@ pub(super) fn stated(
     (results, problems)
 }
 
-/// What a test may mean by a query's name: the text itself, or that of the files with this path or name.
+/// The queries that a test may mean by a name: the text itself, or that of the files with this path or name.
 fn query_texts<'a>(sources: &'a Sources, name: &'a str) -> BTreeSet<&'a str> {
     let is_named =
         |path: &str| path == name || path.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'));

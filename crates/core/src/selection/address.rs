@@ -1,6 +1,6 @@
-//! All address tests of one field at once: networks cut the address space into intervals, and each interval knows its tests.
+//! All address tests of a field at once: networks cut the address space into intervals, each with the tests that hold in it.
 //!
-//! IPv4 stands as IPv4-mapped IPv6, which is the same address by value.
+//! IPv4 addresses are numbered as IPv4-mapped IPv6, because both forms are the same address.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,7 +28,7 @@ pub(super) fn number_of(address: IpAddr) -> u128 {
     }
 }
 
-/// The intervals of a network. A network of IPv6 does not hold IPv4 addresses, unless it lies within the mapped ones.
+/// The intervals of a network. An IPv6 network contains no IPv4 address, unless it is within the mapped ones.
 fn intervals_of(net: &IpNet) -> Vec<(u128, u128)> {
     match net {
         IpNet::V4(net) => vec![(mapped(net.network()), mapped(net.broadcast()))],
@@ -48,7 +48,7 @@ fn mapped(address: Ipv4Addr) -> u128 {
     u128::from(address.to_ipv6_mapped())
 }
 
-/// Whether an address lies in a network: for one device at a time.
+/// Whether a network contains an address: for one device at a time.
 pub(super) fn is_within(net: &IpNet, address: IpAddr) -> bool {
     match (net, address) {
         (IpNet::V4(net), IpAddr::V4(address)) => net.contains(&address),
@@ -61,7 +61,7 @@ pub(super) fn is_within(net: &IpNet, address: IpAddr) -> bool {
 }
 
 impl AddressMatcher {
-    /// Compiles tests, each with the number that stands for it.
+    /// Compiles tests, each with its number.
     pub(super) fn new<'p>(tests: impl Iterator<Item = (u32, &'p Test)>) -> AddressMatcher {
         let mut changes: BTreeMap<u128, Vec<(u32, bool)>> = BTreeMap::new();
         for (leaf, test) in tests {

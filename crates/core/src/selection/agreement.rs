@@ -1,4 +1,4 @@
-//! The columns' way and the one-by-one way of evaluating selectors agree, for random fleets and selectors.
+//! Evaluating selectors by columns and one by one gives the same result, for random fleets and selectors.
 //!
 //! Tests only.
 

@@ -47,20 +47,20 @@ pub(super) struct Program<'p> {
     pub(super) hunting: Vec<(Hunting, Span)>,
     /// `None`: the default scope.
     pub(super) scope: Option<NodeId>,
-    /// By rule; `None` for rules that are not in force.
+    /// By rule; `None` if the rule is not in force.
     pub(super) rules: Vec<Option<NodeId>>,
     pub(super) protections: Vec<NodeId>,
     /// The rollout's `first`.
     pub(super) first: Option<NodeId>,
     /// The rollout's `health`.
     pub(super) ill: Option<NodeId>,
-    /// By entry of `guard.accept`; `None` for those of all devices.
+    /// By entry of `guard.accept`; `None` if the entry covers all devices.
     pub(super) accepted: Vec<Option<NodeId>>,
-    /// By named selector; `None` for those that nothing in force uses.
+    /// By named selector; `None` if nothing in force uses it.
     pub(super) named: Vec<Option<NodeId>>,
 }
 
-/// Compiles the scope, the rules in force, the protections, the rollout and what is accepted.
+/// Compiles the scope, the rules in force, the protections, the rollout and `guard.accept`.
 pub(super) fn compile(policy: &Policy, now: Timestamp) -> Program<'_> {
     let mut compiler = Compiler {
         policy,
@@ -167,8 +167,8 @@ impl<'p> Compiler<'p> {
     }
 }
 
-/// Two tests of one key hold for the same devices. A list from a file is known by where it lies in memory: the file may be long,
-/// and every mention of it shares one list.
+/// A key that two tests share if they hold for the same devices. A list from a file is identified by its address in memory,
+/// because it may be long and all its users share one list.
 fn key(test: &Test) -> String {
     match test {
         Test::Text(list) if list.file.is_some() => {

@@ -1,6 +1,7 @@
-//! The graph of selectors over a snapshot: tests first, then the scope, then what depends on it, then the rules on all cores.
+//! Evaluates the graph of selectors over a snapshot: tests first, then the scope, then what depends on it, then the rules on all
+//! cores.
 //!
-//! Decides nothing about what a selector means; that is `leaves`, `superseded` and `hunting`.
+//! Decides nothing about the meaning of a selector; that is `leaves`, `superseded` and `hunting`.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -68,12 +69,12 @@ pub(super) fn evaluate(
     let undecided = undecided.filter_map(|(index, set)| Some((index as u32, set?))).collect();
     let possibly = |node: NodeId| graph.bounds(node).possibly;
     let protections = program.protections.par_iter().map(|node| within_scope(possibly(*node))).collect();
-    // A change goes out early only where its device is known to be one of the first.
+    // A change goes into the first wave only if its device is certainly one of the first.
     let first = program.first.map(|node| within_scope(graph.bounds(node).surely));
-    // A change is accepted only where its device is known to be named.
+    // A change is accepted only if the entry certainly names its device.
     let accepted = |node: &Option<NodeId>| node.map(|node| within_scope(graph.bounds(node).surely));
     let accepted = program.accepted.iter().map(accepted).collect();
-    // A device that leaves the scope while a rollout is open can be ill all the same; missing evidence counts as ill.
+    // A device that leaves the scope during a rollout can still be sick, and missing evidence counts as sick.
     let ill = program.ill.map(|node| owned(possibly(node)));
     let idle = |node: &Option<NodeId>| node.is_some_and(|node| possibly(node).is_disjoint(scope));
     let idle_selectors = (0..program.named.len()).filter(|index| idle(&program.named[*index])).collect();
@@ -97,7 +98,7 @@ pub(super) fn evaluate(
     }
 }
 
-/// Which nodes depend on unknown data.
+/// The nodes that depend on unknown data.
 fn open_nodes(program: &Program<'_>, unknown: &[Option<Arc<DeviceSet>>], queries: &[bool]) -> Vec<bool> {
     let mut open: Vec<bool> = Vec::with_capacity(program.nodes.len());
     for node in &program.nodes {
@@ -113,8 +114,7 @@ fn open_nodes(program: &Program<'_>, unknown: &[Option<Arc<DeviceSet>>], queries
     open
 }
 
-/// The devices for which a selector holds whatever the unknown data are, and those for which it may hold. One set where nothing is
-/// unknown.
+/// The devices that a selector selects whatever the unknown data is, and those that it may select. One set if nothing is unknown.
 #[derive(Clone)]
 struct Bounds {
     surely: Arc<DeviceSet>,
@@ -127,7 +127,7 @@ impl Bounds {
     }
 }
 
-/// How many parents and roots ask for each node.
+/// Number of parents and roots that use each node.
 fn uses(program: &Program<'_>) -> Vec<u32> {
     let mut uses = vec![0u32; program.nodes.len()];
     let named = program.named.iter().flatten();
@@ -147,7 +147,7 @@ fn uses(program: &Program<'_>) -> Vec<u32> {
     uses
 }
 
-/// The set itself where nobody else holds it, a copy otherwise.
+/// The set itself if it has no other holder, otherwise a copy.
 fn owned(set: Arc<DeviceSet>) -> DeviceSet {
     Arc::unwrap_or_clone(set)
 }
@@ -155,23 +155,23 @@ fn owned(set: Arc<DeviceSet>) -> DeviceSet {
 struct Graph<'a, 'p> {
     program: &'a Program<'p>,
     snapshot: &'a Snapshot,
-    /// The devices of each query's result.
+    /// The devices in each query's result.
     hunted: &'a [DeviceSet],
-    /// Set before any node that reads it is asked.
+    /// Set before any node that reads it is evaluated.
     scope: OnceLock<DeviceSet>,
     uses: Vec<u32>,
     /// By node: whether it depends on unknown data.
     open: Vec<bool>,
-    /// By leaf: the devices on which unknown data leaves it open.
+    /// By leaf: the devices on which unknown data leaves the test undecided.
     unknown: Vec<Option<Arc<DeviceSet>>>,
-    /// Taken out by the only node that uses them, so that the sets of tests go as those of rules come.
+    /// Taken by the only node that uses them, so that memory of tests is freed while that of rules grows.
     leaves: Vec<Mutex<Option<Arc<DeviceSet>>>>,
-    /// Sets of nodes that several use, made by the first that asks: so every node is computed once.
+    /// Sets of nodes with several users, made by the first of them, so that every node is evaluated once.
     shared: Vec<OnceLock<Bounds>>,
 }
 
 impl Graph<'_, '_> {
-    /// The devices that a node which depends on nothing unknown holds for.
+    /// The devices of a node that depends on nothing unknown.
     fn set(&self, id: NodeId) -> Arc<DeviceSet> {
         if self.uses[id] > 1 {
             return self.shared[id].get_or_init(|| Bounds::same(self.compute(id))).surely.clone();
@@ -220,7 +220,7 @@ impl Graph<'_, '_> {
             }
             SelectorNode::All(parts) => joined(parts, &|| DeviceSet::full(length), DeviceSet::intersect_with),
             SelectorNode::Any(parts) => joined(parts, &|| DeviceSet::new(length), DeviceSet::union_with),
-            // Only a result that is about no device is open: it selects none, or any.
+            // Only a result that matches no device is unknown: it may select none, or any.
             SelectorNode::Hunting(_) => (DeviceSet::new(length), DeviceSet::full(length)),
             SelectorNode::Everything | SelectorNode::Superseded { .. } => {
                 return Bounds::same(self.compute(id));
@@ -250,7 +250,7 @@ impl Graph<'_, '_> {
                 set
             }
             SelectorNode::Superseded { by, keep } => {
-                // A scope that asks for superseded devices is a policy error: it is not known yet, and none are.
+                // A scope with `superseded` is a policy error: the scope is not known yet, so no device is superseded.
                 let none = || DeviceSet::new(length);
                 self.scope.get().map_or_else(none, |scope| superseded(self.snapshot, scope, *by, *keep))
             }
@@ -259,7 +259,7 @@ impl Graph<'_, '_> {
         Arc::new(set)
     }
 
-    /// Positive parts are intersected, negated ones taken out of them.
+    /// Intersects the positive parts, and subtracts the negated ones.
     fn all(&self, parts: &[NodeId]) -> DeviceSet {
         let negated = |part: &NodeId| match self.program.nodes[*part] {
             SelectorNode::Not(inner) if self.uses[*part] == 1 => Some(inner),

@@ -1,14 +1,14 @@
-//! Hits gathered chunk by chunk on all cores: small lists where few rows are hit, bits where many are.
+//! Hits gathered by chunks on all cores: short lists if few rows match, bits if many do.
 //!
-//! Knows rows and numbers of tests, nothing else.
+//! Knows only rows and the numbers of tests.
 
 use rayon::prelude::*;
 
 use crate::inventory::{DeviceSet, Row};
 
-/// Rows a chunk.
+/// Rows per chunk.
 const CHUNK: usize = 1 << 15;
-/// Above so many rows the bits are smaller than the list.
+/// The number of rows above which bits are smaller than the list.
 const FEW: usize = CHUNK / 16;
 
 /// The hits of one chunk, by test.
@@ -60,7 +60,7 @@ impl ChunkHits {
     }
 }
 
-/// Asks every row which of `tests` tests hold; `ask` calls back with each, for one row perhaps repeatedly.
+/// Finds which of `tests` tests hold for each row. `ask` calls back with each test that holds, perhaps repeatedly.
 pub(super) fn gather<S>(
     length: usize,
     tests: usize,

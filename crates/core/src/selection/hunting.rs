@@ -1,4 +1,4 @@
-//! Results of hunting queries, as recorded or fetched: rows, or nothing but device ids; what selectors and lookups read of them.
+//! Results of hunting queries, recorded or fetched: rows, or only device ids; and the parts that selectors and lookups read.
 //!
 //! Runs no query.
 
@@ -17,41 +17,41 @@ use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{self, Hunting, Lookup, LookupQuery, LookupRows, Table};
 use crate::text;
 
-/// Rows at which the service cuts a result: one that has so many may not be whole.
+/// The number of rows at which the service cuts a result. A result of this size may be incomplete.
 const ROW_LIMIT: usize = 100_000;
 
 /// Results by query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HuntingResults {
-    /// By query text without white space at its ends.
+    /// By query text, trimmed.
     results: BTreeMap<String, HuntedRows>,
 }
 
 /// The result of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HuntedRows {
-    /// Rows that are recorded as a device id, whatever column a selector asks for.
+    /// Rows recorded as a device id only, whatever column a selector asks for.
     ids: Vec<String>,
     /// All others.
     table: Table,
 }
 
-/// A query that has to be run, and the columns that are read of its result.
+/// A query to run, and the columns of its result that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// Its text, as it is sent.
     pub text: Arc<str>,
-    /// Each once.
+    /// Each column once.
     pub columns: Vec<String>,
 }
 
 impl HuntedRows {
-    /// Rows that are nothing but device ids.
+    /// A result of device ids only.
     pub fn of_ids(ids: Vec<String>) -> HuntedRows {
         HuntedRows { ids, table: Table::default() }
     }
 
-    /// Rows of these columns, cell by cell; `None`: the row does not state it.
+    /// Rows of these columns, cell by cell; `None`: the row does not have the cell.
     pub fn new(columns: Vec<String>, rows: impl Iterator<Item = Vec<Option<String>>>) -> HuntedRows {
         let mut table = Table { columns, has_objects: true, ..Table::default() };
         for (number, row) in (1u64..).zip(rows) {
@@ -76,12 +76,12 @@ impl HuntedRows {
         self.len() == 0
     }
 
-    /// Whether it can be asked for a column: one without rows that names no columns can be asked for any.
+    /// Whether it has a column. A result without rows and columns counts as having any.
     pub fn has_column(&self, name: &str) -> bool {
         self.column(name).is_some() || self.table.columns.is_empty() && self.table.lines.is_empty()
     }
 
-    /// The place of a column. The service does not keep to one casing of names.
+    /// The index of a column. The service varies the case of names.
     fn column(&self, name: &str) -> Option<usize> {
         let columns = &self.table.columns;
         let exact = columns.iter().position(|known| known == name);
@@ -97,7 +97,7 @@ impl HuntedRows {
         self.ids.iter().map(|id| id.trim()).chain(cells)
     }
 
-    /// How many rows do not state a column, and how many state that it is empty.
+    /// Number of rows without a column, and number of rows in which it is empty.
     fn without(&self, column: &str) -> (usize, usize) {
         let width = self.table.columns.len().max(1);
         let Some(at) = self.column(column) else { return (0, 0) };
@@ -106,7 +106,7 @@ impl HuntedRows {
         (unknown, blank.saturating_sub(unknown))
     }
 
-    /// These columns of all rows, in this order; `None` where one is missing or a row is nothing but a device id.
+    /// These columns of all rows, in this order; `None` if one is missing or a row is only a device id.
     fn read(&self, columns: &[String]) -> Option<Table> {
         if !self.ids.is_empty() || !columns.iter().all(|column| self.has_column(column)) {
             return None;
@@ -131,7 +131,7 @@ impl HuntingResults {
     /// The JSON of `--hunting-results`: `{ "query text": ["device id" or { "COLUMN": value, … }, …] }`.
     ///
     /// # Errors
-    /// One sentence on what is wrong with the document.
+    /// A sentence that says what is wrong with the document.
     pub fn from_json(bytes: &[u8]) -> Result<HuntingResults, String> {
         let recorded: Recorded<'_> = serde_json::from_slice(bytes).map_err(|error| {
             format!("expected an object of query texts and lists of device ids or rows: {error}")
@@ -168,7 +168,7 @@ impl HuntingResults {
     }
 }
 
-/// Recorded results as they stand in the file: a query that appears twice is seen.
+/// Recorded results in the form of the file, so that a repeated query is noticed.
 struct Recorded<'r>(Vec<(String, Vec<&'r RawValue>)>);
 
 impl<'de> Deserialize<'de> for Recorded<'de> {
@@ -193,7 +193,7 @@ impl<'de> Deserialize<'de> for Recorded<'de> {
     }
 }
 
-/// Queries that have no usable result, each named once.
+/// Queries without a usable result, each named once.
 pub(super) fn faults(queries: &[(Hunting, Span)], results: &HuntingResults) -> Vec<Diagnostic> {
     let mut named = BTreeSet::new();
     let mut faults = Vec::new();
@@ -216,7 +216,7 @@ pub(super) fn faults(queries: &[(Hunting, Span)], results: &HuntingResults) -> V
     faults
 }
 
-/// Says how many rows have no device id, each result once: the device that such a row is about has none.
+/// Reports how many rows have no device id, once per result.
 pub(super) fn rows_without_id(queries: &[(Hunting, Span)], results: &HuntingResults) -> Vec<Diagnostic> {
     let mut named = BTreeSet::new();
     let mut findings = Vec::new();
@@ -234,10 +234,10 @@ pub(super) fn rows_without_id(queries: &[(Hunting, Span)], results: &HuntingResu
     findings
 }
 
-/// The rows that a lookup reads of the result of its query, and warnings about them.
+/// The rows that a lookup reads from its query's result, and warnings about them.
 ///
 /// # Errors
-/// A result that is missing, empty or without a column, and rows that a lookup cannot have.
+/// A result that is missing, empty or without a column, and rows that are invalid for a lookup.
 pub(super) fn lookup_rows(
     lookup: &Lookup,
     query: &LookupQuery,
@@ -272,7 +272,7 @@ fn no_rows(span: Span) -> Diagnostic {
         .help("an empty result would take tags away; if it is right, write `allowEmpty: true`")
 }
 
-/// The result's columns are not listed: anybody who may propose a policy could otherwise read the shape of any table.
+/// The message does not list the result's columns: otherwise anybody who may propose a policy could explore any table.
 fn no_column(span: Span, column: &str) -> Diagnostic {
     Diagnostic::error("E0704", span, format!("the result of this hunting query has no column `{column}`"))
         .help("project the column in the query, or name another one")
@@ -287,7 +287,7 @@ fn absent_ids(span: Span, rows: usize, column: &str) -> Diagnostic {
         .help("such a row could be about any device: project the column as text in the query")
 }
 
-/// The devices whose id is in a result, compared without case as the field `id` is, and the ids that are no device.
+/// The devices whose id is in a result, compared without case like the field `id`, and the ids of no device.
 pub(super) fn matches(query: &Hunting, ids: &[&str], snapshot: &Snapshot) -> (DeviceSet, Option<Unmatched>) {
     let mut numbers: HashMap<String, usize> = HashMap::with_capacity(ids.len());
     for (number, id) in ids.iter().enumerate() {
@@ -306,7 +306,7 @@ pub(super) fn matches(query: &Hunting, ids: &[&str], snapshot: &Snapshot) -> (De
     (set, Unmatched::report(&query.title(), false, unused))
 }
 
-/// Whether a device's id is in a result.
+/// Whether a result contains a device's id.
 pub(super) fn lists(ids: &[&str], id: &str) -> bool {
     ids.iter().any(|listed| text::equal(listed, id))
 }

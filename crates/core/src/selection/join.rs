@@ -1,6 +1,6 @@
-//! Lookup tables joined to devices: which line of the table belongs to each device.
+//! Lookup tables joined to devices: which row of the table belongs to each device.
 //!
-//! Compares without case, as text fields do; a device whose field is missing has no line.
+//! Compares without case, like text fields. A device whose field is missing has no row.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Lookup, LookupCell, LookupRows};
 use crate::text;
 
-/// The line of each device in one lookup table.
+/// The row of a lookup table for each device.
 #[derive(Clone, Debug, Default)]
 pub struct Join {
     /// The rows that are joined.
     pub rows: Arc<LookupRows>,
-    /// Whether the few rows of the table are about no device that was read: its content is then unknown.
+    /// Whether no row matches a device of the inventory although the table is short: its content is then unknown.
     pub is_foreign: bool,
-    /// Line + 1 by row; 0 is none.
+    /// Index + 1 by device; 0 is none.
     lines: Vec<u32>,
 }
 
 impl Join {
-    /// The line of a device, counted from 0 below the header; `None` where no key equals its field.
+    /// The index of a device's row in the table; `None` if no key equals its field.
     pub fn line(&self, row: Row) -> Option<usize> {
         self.lines.get(row.index()).and_then(|line| line.checked_sub(1)).map(|line| line as usize)
     }
 
-    /// What a column says about a device; `None` where no row is about it. `width`: how many columns there are.
+    /// The content of a column for a device; `None` if no row matches it. `width`: number of columns.
     pub fn cell(&self, row: Row, column: usize, width: usize) -> Option<LookupCell<'_>> {
         if self.is_foreign {
             return Some(LookupCell::Unknown);
@@ -39,7 +39,7 @@ impl Join {
         self.line(row).map(|line| self.rows.cell(line, column, width))
     }
 
-    /// Why nobody knows what a column says about a device.
+    /// Why the content of a column is unknown for a device.
     pub(super) fn why_unknown(&self, row: Row, column: usize, width: usize) -> UnknownCell {
         let is_torn = |line: usize| self.rows.torn.contains(&(line * width + column));
         match self.line(row) {
@@ -49,12 +49,12 @@ impl Join {
         }
     }
 
-    /// Whether no row is about a device.
+    /// Whether no row matches any device.
     pub(super) fn matches_none(&self) -> bool {
         self.lines.iter().all(|line| *line == 0)
     }
 
-    /// The devices for which a column is unknown; nothing where there are none.
+    /// The devices for which a column is unknown; `None` if there are none.
     pub(super) fn unknown(&self, column: usize, width: usize) -> Option<DeviceSet> {
         let length = self.lines.len();
         if self.is_foreign {
@@ -75,7 +75,7 @@ impl Join {
     }
 }
 
-/// Joins a table, and reports its keys that match no device.
+/// Joins a table, and reports keys that match no device.
 pub(super) fn join(lookup: &Lookup, rows: Arc<LookupRows>, snapshot: &Snapshot) -> (Join, Option<Unmatched>) {
     let mut lines_of: HashMap<String, u32> = HashMap::with_capacity(rows.keys.len());
     for (line, key) in rows.keys.iter().enumerate().filter(|(_, key)| !key.is_empty()) {
@@ -89,7 +89,7 @@ pub(super) fn join(lookup: &Lookup, rows: Arc<LookupRows>, snapshot: &Snapshot) 
         Some(line)
     };
     let lines = (0..snapshot.len() as u32).into_par_iter().map(|row| line_of(row).unwrap_or(0)).collect();
-    // A key that appears twice (with equal rows) is one key: only the line that the table gave it counts.
+    // A repeated key (with equal rows) is one key: only the row that the table keeps counts.
     let is_unused = |(line, key): &(usize, &String)| {
         let is_own = lines_of.get(&*text::fold(key)) == Some(&(*line as u32 + 1));
         is_own && !used[*line].load(Ordering::Relaxed)

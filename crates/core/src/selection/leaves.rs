@@ -1,4 +1,4 @@
-//! Every distinct test of every field, evaluated once: one pass a field, once a distinct value where there are few.
+//! Evaluates every distinct test of every field once: in one pass per field, or once per distinct value if there are few.
 //!
 //! Does not combine tests; that is `evaluate`.
 
@@ -19,7 +19,7 @@ use crate::policy::{LookupCell, Policy, Test};
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
-/// What the tests are asked about.
+/// The input of the tests.
 pub(super) struct LeafInputs<'a> {
     pub(super) policy: &'a Policy,
     pub(super) snapshot: &'a Snapshot,
@@ -27,13 +27,13 @@ pub(super) struct LeafInputs<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The tests of one field, by their number in the program.
+/// The tests of one field, with their numbers in the program.
 type Tests<'p> = Vec<(usize, &'p Test)>;
 
-/// The lists of each field, with the values that devices were seen to have.
+/// The lists of each field, with the values that some device has.
 pub(super) type SeenLists<'p> = Vec<(Field, Vec<SeenList<'p>>)>;
 
-/// What a pass over the devices found.
+/// The results of all tests.
 pub(super) struct LeafSets<'p> {
     /// The devices for which each leaf holds.
     pub(super) sets: Vec<DeviceSet>,
@@ -42,7 +42,7 @@ pub(super) struct LeafSets<'p> {
     garbled: BTreeMap<Field, DeviceSet>,
 }
 
-/// Asks every device for every leaf.
+/// Evaluates every leaf on every device.
 pub(super) fn evaluate<'p>(world: &LeafInputs<'_>, leaves: &[Leaf<'p>]) -> LeafSets<'p> {
     let mut fields: BTreeMap<Field, Tests<'p>> = BTreeMap::new();
     for (index, leaf) in leaves.iter().enumerate() {
@@ -50,7 +50,7 @@ pub(super) fn evaluate<'p>(world: &LeafInputs<'_>, leaves: &[Leaf<'p>]) -> LeafS
     }
     let mut sets: Vec<Option<DeviceSet>> = leaves.iter().map(|_| None).collect();
     let (mut seen, mut garbled) = (Vec::new(), BTreeMap::new());
-    // Side by side: where a field is prepared on one core, another field has the others.
+    // In parallel: while one core prepares a field, the others work on another.
     let found: Vec<_> = fields.par_iter().map(|(field, tests)| field_sets(world, *field, tests)).collect();
     for ((field, tests), found) in fields.iter().zip(found) {
         seen.push((*field, found.lists));
@@ -66,7 +66,7 @@ pub(super) fn evaluate<'p>(world: &LeafInputs<'_>, leaves: &[Leaf<'p>]) -> LeafS
     LeafSets { sets: sets.collect(), lists: seen, garbled }
 }
 
-/// For each leaf the devices on which unknown data leaves it open; nothing where there are none.
+/// For each leaf, the devices on which unknown data leaves it undecided; `None` if there are none.
 pub(super) fn unknown(
     world: &LeafInputs<'_>,
     leaves: &[Leaf<'_>],
@@ -84,7 +84,7 @@ pub(super) fn unknown(
     let of = |(leaf, holds): (&Leaf<'_>, &DeviceSet)| match found.garbled.get(&leaf.field) {
         None => unknown(leaf.field),
         Some(_) if matches!(leaf.test, Test::Exists(_)) => None,
-        // Where another address of the device meets the test, it holds whatever this one is.
+        // If another address of the device meets the test, the test holds whatever this one is.
         Some(garbled) => {
             let mut open = garbled.clone();
             open.difference_with(holds);
@@ -94,11 +94,11 @@ pub(super) fn unknown(
     leaves.iter().zip(&found.sets).map(of).collect()
 }
 
-/// What the tests of one field found.
+/// The results of one field's tests.
 struct FieldSets<'p> {
-    /// One set a test, before `exists: false` and `hasNone` are turned around.
+    /// One set per test, before `exists: false` and `hasNone` are inverted.
     sets: Vec<DeviceSet>,
-    /// The lists from files, with what was seen.
+    /// The lists from files, with the values that were seen.
     lists: Vec<SeenList<'p>>,
     /// As [`LeafSets::garbled`].
     garbled: Option<DeviceSet>,
@@ -170,7 +170,7 @@ fn text_sets(
     )
 }
 
-/// Tests on a field of few values: each value that occurs is asked once, and rows follow their value.
+/// Tests on a field of few values: each value is tested once, and rows take the result of their value.
 fn coded_sets<'v>(
     length: usize,
     bound: usize,
@@ -190,7 +190,7 @@ fn coded_sets<'v>(
             }
         });
     }
-    // A value of many rows is a set of its own, made once; the rows of the others are added one by one.
+    // A value of many rows gets its own set, made once; rows of other values are added one by one.
     let often = length / 64 + 1;
     let dense: BTreeMap<u32, DeviceSet> = (1..bound as u32)
         .filter(|code| rows.of(*code).len() > often)
@@ -240,12 +240,12 @@ impl RowsByCode {
     }
 }
 
-/// Tests on a time: each splits the devices that have one at a bound. The sets of devices before each bound grow from bound to
-/// bound, so that hundreds of tests take hardly more than one pass over the fleet.
+/// Tests on a time. Each splits the devices that have one at a bound. The sets grow from bound to bound, so that hundreds of
+/// tests take little more than one pass over the fleet.
 fn time_sets(world: &LeafInputs<'_>, field: Field, tests: &Tests<'_>) -> Vec<DeviceSet> {
     let ticks = world.snapshot.ticks(field);
     let length = ticks.len();
-    // A missing time is the least number, below 0, and so below every time that a field can hold.
+    // A missing time is the smallest number, below 0 and so below every time that a field can have.
     let mut splits: Vec<(i64, bool, usize)> = numbered(tests)
         .map(|(number, test)| {
             let (bound, is_after) = match test {
@@ -307,7 +307,7 @@ fn address_sets(world: &LeafInputs<'_>, field: Field, tests: &Tests<'_>) -> Vec<
 }
 
 fn tag_sets(snapshot: &Snapshot, case: TagCase, tests: &Tests<'_>) -> Vec<DeviceSet> {
-    // Spellings of one tag, by what they have in common; needed only where case does not count.
+    // Spellings of each tag by key; needed only if case does not count.
     let mut spellings: HashMap<String, Vec<TagId>> = HashMap::new();
     if case == TagCase::Insensitive {
         for tag in snapshot.tag_ids() {

@@ -1,7 +1,7 @@
-//! All text tests of one field in one pass over a text: literals by hash, prefixes and suffixes by tree, literals inside by one
+//! All text tests of a field in one pass over a text: literals by hash, prefixes and suffixes by tree, inner literals by one
 //! automaton, the rest as one set of regular expressions.
 //!
-//! Knows texts, not devices. Gives the same answers as `trace`, which asks one test at a time.
+//! Knows texts, not devices. Must agree with `trace`, which evaluates one test at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,17 +17,17 @@ use crate::text;
 /// The compiled tests of one field.
 #[derive(Debug, Default)]
 pub(crate) struct TextMatcher<'p> {
-    /// Leaves that hold for every text that is there.
+    /// Leaves that hold for every text.
     always: Vec<u32>,
     /// By folded text.
     literals: HashMap<String, Vec<Literal>>,
     prefixes: Trie,
     suffixes: Trie,
-    /// What the trees point to.
+    /// The items of the trees.
     entries: Vec<PatternEntry>,
-    /// Tests that know both ends of their texts, to be put into one of the trees: the ends and the entry.
+    /// Tests that fix both ends of a text and will go into one of the trees: the ends and the entry.
     two_ended: Vec<(String, String, u32)>,
-    /// Found anywhere in the folded text, and nothing else to check.
+    /// Literals anywhere in the folded text that need no further check.
     parts: Parts,
     /// Searched in the folded text.
     inner: PatternSet,
@@ -37,13 +37,13 @@ pub(crate) struct TextMatcher<'p> {
     at_least: Vec<(&'p str, u32)>,
     /// Bounds of versions, descending, each with the test that holds below it.
     below: Vec<(&'p str, u32)>,
-    /// Tests that look at the text one by one: numbers, booleans.
+    /// Tests that are evaluated one by one: numbers, booleans.
     others: Vec<(u32, &'p Test)>,
     /// Lists, with the values that were seen.
     pub(super) lists: Vec<SeenList<'p>>,
 }
 
-/// A list and which of its values some device has.
+/// A list, and which of its values some device has.
 #[derive(Debug)]
 pub(super) struct SeenList<'p> {
     pub(super) list: &'p TextList,
@@ -59,7 +59,7 @@ impl SeenList<'_> {
 #[derive(Clone, Copy, Debug)]
 struct Literal {
     leaf: u32,
-    /// List and index into it.
+    /// The list and the index in it.
     value: Option<(u32, u32)>,
 }
 
@@ -69,17 +69,17 @@ struct PatternEntry {
     rest: Rest,
 }
 
-/// What is left to check once a prefix, a suffix or an inner part is found.
+/// The remaining check after a prefix, a suffix or an inner part was found.
 #[derive(Debug)]
 enum Rest {
     Nothing,
-    /// The folded text consists of these with any run between them.
+    /// The folded text consists of these parts with any text between them.
     Segments(Vec<String>),
     /// The composed text matches.
     Pattern(Regex),
 }
 
-/// Literals that are found at once, anywhere in a text.
+/// Literals that are searched together, anywhere in a text.
 #[derive(Debug, Default)]
 struct Parts {
     literals: Vec<String>,
@@ -103,7 +103,7 @@ impl Parts {
         }
         let size: usize = literals.iter().map(String::len).sum();
         let kind = (size <= FASTEST).then_some(AhoCorasickKind::DFA);
-        // Texts are too short for a search for rare bytes to pay before the search itself.
+        // Texts are too short for a search for rare bytes to pay off before the real search.
         let built = AhoCorasick::builder().kind(kind).prefilter(false).build(literals);
         self.automaton = Some(built.expect("the literals of policies are far below 2 GiB"));
     }
@@ -116,13 +116,13 @@ impl Parts {
     }
 }
 
-/// Regular expressions that are searched at once.
+/// Regular expressions that are searched together.
 #[derive(Debug, Default)]
 struct PatternSet {
     sources: Vec<String>,
     entries: Vec<u32>,
     set: Option<RegexSet>,
-    /// Where the set would be too large: one by one.
+    /// Used if the set would be too large: one by one.
     singles: Vec<Regex>,
 }
 
@@ -147,7 +147,7 @@ impl PatternSet {
                 let mut builder = regex::RegexBuilder::new(source);
                 builder.case_insensitive(ignore_case).size_limit(64 << 20).build()
             };
-            // Each of them was compiled before, alone, within a smaller limit.
+            // Each of them compiled before, alone, within a smaller limit.
             let singles = self.sources.iter().map(single).collect::<Result<_, _>>();
             self.singles = singles.expect("a pattern that compiled once compiles again");
         }
@@ -156,7 +156,7 @@ impl PatternSet {
 
     fn search(&self, text: &str, mut visit: impl FnMut(u32)) {
         if let Some(set) = &self.set {
-            // Most texts match nothing, and to find that out takes no list of what matches.
+            // Most texts match nothing, and finding that out needs no list of matches.
             if set.is_match(text) {
                 set.matches(text).iter().for_each(|index| visit(self.entries[index]));
             }
@@ -170,7 +170,7 @@ impl PatternSet {
 }
 
 impl<'p> TextMatcher<'p> {
-    /// Compiles tests, each with the number that stands for it.
+    /// Compiles tests, each with its number.
     pub(super) fn new(tests: impl IntoIterator<Item = (u32, &'p Test)>) -> TextMatcher<'p> {
         let mut matcher = TextMatcher::default();
         for (leaf, test) in tests {
@@ -179,7 +179,7 @@ impl<'p> TextMatcher<'p> {
         matcher.compile()
     }
 
-    /// Compiles comparisons with values, each with the number that stands for it: those of device groups, which no policy states.
+    /// Compiles comparisons with values, each with its number: those of device groups, which are in no policy.
     pub(crate) fn of_comparisons<'v>(
         comparisons: impl IntoIterator<Item = (u32, Operator, &'v str)>,
     ) -> TextMatcher<'p> {
@@ -246,7 +246,7 @@ impl<'p> TextMatcher<'p> {
         self.literals.entry(text::fold(text).into_owned()).or_default().push(Literal { leaf, value });
     }
 
-    /// Texts that consist of these parts with any run between them.
+    /// Adds a test for texts that consist of these parts with any text between them.
     fn add_segments(&mut self, leaf: u32, segments: &[&str]) {
         let folded: Vec<String> = segments.iter().map(|segment| text::fold(segment).into_owned()).collect();
         let (first, last) = (folded[0].clone(), folded[folded.len() - 1].clone());
@@ -278,8 +278,8 @@ impl<'p> TextMatcher<'p> {
         }
     }
 
-    /// Puts each test that knows both ends into the tree of the end that fewer of them share: hundreds of `web07*.example.com`
-    /// have one suffix, which most texts have, and a prefix each, which hardly any text has.
+    /// Puts each test that fixes both ends into the tree of the end that fewer tests share. Hundreds of `web07*.example.com`
+    /// share a suffix, which most texts have, while hardly any text has one of their prefixes.
     fn choose_ends(&mut self) {
         let tests = std::mem::take(&mut self.two_ended);
         let mut shared: HashMap<(&str, bool), usize> = HashMap::new();
@@ -289,7 +289,7 @@ impl<'p> TextMatcher<'p> {
         }
         for (first, last, entry) in &tests {
             let of = |end, is_prefix| shared[&(end, is_prefix)];
-            // The longer of ends that are shared alike is the rarer.
+            // Of equally shared ends, the longer one is rarer.
             if (of(first, true), last.len()) <= (of(last, false), first.len()) {
                 self.prefixes.insert(first.bytes(), *entry);
             } else {
@@ -323,7 +323,7 @@ impl<'p> TextMatcher<'p> {
         self.patterns.add(glob.regex().to_owned(), entry);
     }
 
-    /// Visits the tests that hold for a text, some perhaps more than once.
+    /// Visits the tests that hold for a text, perhaps repeatedly.
     pub(crate) fn find(&self, text: &str, mut visit: impl FnMut(u32)) {
         let text = &*text::compose(text);
         let folded = &*text::fold_case(text);
@@ -374,13 +374,13 @@ fn holds_one(test: &Test, text: &str) -> bool {
     }
 }
 
-/// Whether a text consists of these parts, in order, with any run between them.
+/// Whether a text consists of these parts, in order, with any text between them.
 fn has_segments(text: &str, segments: &[String]) -> bool {
     let [first, inner @ .., last] = segments else { return false };
     let Some(text) = text.strip_prefix(first.as_str()) else { return false };
     let Some(mut text) = text.strip_suffix(last.as_str()) else { return false };
     for part in inner {
-        // The first place that fits leaves the most room for the parts after it.
+        // The first match leaves the most room for the later parts.
         let Some(place) = text.find(part.as_str()) else { return false };
         text = &text[place + part.len()..];
     }

@@ -1,6 +1,6 @@
-//! Values that a policy mentions and no device has: those of list files, and inline ones of fields that name single devices.
+//! Values of a policy that no device has: those of list files, and inline ones of fields that name single devices.
 //!
-//! Says what is missing; whether that matters is for people.
+//! Reports what is missing; people decide whether it matters.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use crate::device::Field;
 use crate::inventory::DeviceSet;
 use crate::policy::Test;
 
-/// The values of list files, and inline ones of fields that name single devices, that match no device. Takes what
-/// [`leaves::evaluate`] found.
+/// The values of list files, and inline ones of fields that name single devices, that match no device. Takes the results of
+/// [`leaves::evaluate`].
 pub(super) fn unmatched<'p>(
     world: &LeafInputs<'_>,
     leaves: &[Leaf<'p>],
@@ -26,13 +26,13 @@ pub(super) fn unmatched<'p>(
     mentions.unmatched()
 }
 
-/// Values by their source, the path of a list file or the name of a field, over all tests.
+/// Values by their source (the path of a list file or the name of a field) over all tests.
 #[derive(Default)]
 struct Mentions<'p> {
     sources: BTreeMap<&'p str, Mentioned<'p>>,
 }
 
-/// Values in the order of their first mention, and whether some device has them.
+/// Values in the order of their first mention, and whether some device has each.
 #[derive(Default)]
 struct Mentioned<'p> {
     order: Vec<&'p str>,
@@ -40,7 +40,7 @@ struct Mentioned<'p> {
 }
 
 impl<'p> Mentions<'p> {
-    /// Takes the lists of one field, after all devices were asked.
+    /// Adds the lists of one field, after all devices were tested.
     fn take(&mut self, field: Field, lists: &[SeenList<'p>]) {
         for list in lists {
             let source = match &list.list.file {
@@ -54,7 +54,7 @@ impl<'p> Mentions<'p> {
         }
     }
 
-    /// Takes the globs of fields that name devices. Which of several globs holds is asked only where one of them does.
+    /// Adds the globs of fields that name devices. If none of several globs holds, which one does is not tested.
     fn take_globs(&mut self, world: &LeafInputs<'_>, leaves: &[Leaf<'p>], sets: &[DeviceSet]) {
         let mut open: Vec<(Field, &'p str, Test)> = Vec::new();
         for (leaf, set) in leaves.iter().zip(sets).filter(|(leaf, _)| names_devices(leaf.field)) {
@@ -95,7 +95,7 @@ impl<'p> Mentions<'p> {
     }
 }
 
-/// Whether a value of the field is written to name a device or a few, so that one that no device has is likely a slip.
+/// Whether people use the field to name a device or a few, so that an unknown value is probably a slip.
 fn names_devices(field: Field) -> bool {
     matches!(field, Field::Id | Field::ComputerDnsName | Field::DeviceName | Field::AadDeviceId)
         || field.name().starts_with("vmMetadata.")

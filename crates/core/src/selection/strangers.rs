@@ -1,6 +1,6 @@
-//! Lookups and hunting results of which no row is a device that was read: another tenant's export, or the wrong column.
+//! Lookups and hunting results that match no device of the inventory: another tenant's export, or the wrong column.
 //!
-//! Says which they are; what depends on them is for `evaluate`.
+//! Finds them; `evaluate` handles what depends on them.
 
 use super::compile::Program;
 use super::hunting::HuntedRows;
@@ -9,19 +9,20 @@ use crate::diagnostic::Diagnostic;
 use crate::inventory::{DeviceSet, Snapshot};
 use crate::policy::{Lookup, Policy};
 
-/// From how many rows on a source of which nothing matches is an error. Fewer can be gone by chance, and are unknown.
+/// The number of rows from which a source that matches nothing is an error. Fewer rows can match nothing by chance, and are
+/// unknown.
 const TELLING_ROWS: usize = 5;
 
-/// Sources of which no row is a device.
+/// Sources that match no device.
 #[derive(Debug, Default)]
 pub(super) struct UnmatchedSources {
-    /// By query of the program: whether its rows are about no device.
+    /// By query of the program: whether its rows match no device.
     pub(super) queries: Vec<bool>,
-    /// Warnings about those that are unknown.
+    /// Warnings about those whose content is unknown.
     pub(super) findings: Vec<Diagnostic>,
 }
 
-/// Finds them, and marks the joins of lookups that are unknown. With no device read there is no verdict.
+/// Finds them, and marks the joins of lookups whose content is unknown. Without any device there is no verdict.
 ///
 /// # Errors
 /// Sources that are too long to match nothing by chance.

@@ -1,6 +1,6 @@
-//! Superseded devices: of several in scope with one name, all but the one that is kept.
+//! Superseded devices: of several devices in scope with the same value, all except the one that is kept.
 //!
-//! Compares names without case, as text fields do.
+//! Compares values without case, like text fields.
 
 use hashbrown::HashMap;
 
@@ -25,8 +25,8 @@ pub(super) fn superseded(snapshot: &Snapshot, scope: &DeviceSet, by: Field, keep
     set
 }
 
-/// Whether the first device is kept rather than the second. A device without the time is kept only if none has one; ties keep
-/// the smallest id.
+/// Whether the first device is kept rather than the second. A device without the time is kept only if none has one; of equal ones
+/// the smallest id is kept.
 pub(super) fn is_kept_over(snapshot: &Snapshot, keep: Keep, one: Row, other: Row) -> bool {
     let time = |row| match keep {
         Keep::Newest => snapshot.time(Field::LastSeen, row).map(|time| time.ticks()),

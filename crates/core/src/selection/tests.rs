@@ -1,4 +1,4 @@
-//! What selectors promise, sentence by sentence of the language reference.
+//! The promises about selectors, sentence by sentence of the language reference.
 //!
 //! Tests only.
 
@@ -80,7 +80,7 @@ pub(super) fn run(policy: &Policy, snapshot: &Snapshot) -> Selections {
     select(policy, snapshot, &HuntingResults::default(), now()).unwrap()
 }
 
-/// The rows that one selector holds for; the one-by-one way must agree.
+/// The rows that a selector selects; evaluating one by one must agree.
 fn rows(snapshot: &Snapshot, select: Selector) -> Vec<u32> {
     let policy = policy(vec![select]);
     let selections = run(&policy, snapshot);

@@ -1,7 +1,7 @@
-//! One selector on one device, explained: every condition with the device's actual value.
+//! Explains one selector on one device: every condition with the device's actual value.
 //!
-//! Evaluates one test at a time, straight from the language reference, and shares nothing with the columns' way of doing it, so that
-//! each can be held against the other.
+//! Evaluates one test at a time, straight from the language reference, and shares nothing with the evaluation by columns, so that
+//! each checks the other.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,19 +20,19 @@ use crate::time::{self, Timestamp};
 /// A condition on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// The condition, as short as it can be said in the policy's words.
+    /// The condition in the policy's words, as short as possible.
     pub label: String,
-    /// Whether it holds; `None` where nobody knows.
+    /// Whether it holds; `None` if that is unknown.
     pub holds: Option<bool>,
-    /// What the device has; `None` where it has nothing, and for conditions that only combine others.
+    /// The device's value; `None` if it has none, and for conditions that only combine others.
     pub actual: Option<String>,
-    /// Where the condition is written.
+    /// The place of the condition.
     pub span: Span,
     /// The conditions that it combines.
     pub children: Vec<Trace>,
 }
 
-/// Why a selector holds for a device or not. A named selector is explained where it is used first.
+/// Why a selector selects a device or not. A named selector is explained at its first use.
 pub fn trace(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -53,7 +53,8 @@ struct Tracer<'a> {
     hunting: &'a HuntingResults,
     now: Timestamp,
     row: Row,
-    /// Whether each named selector that was explained already holds: selectors that use each other twice would double each time.
+    /// The results of named selectors that were already explained. Without it, selectors that use another twice would double the
+    /// work each time.
     shared: RefCell<HashMap<usize, Option<bool>>>,
 }
 
@@ -117,7 +118,7 @@ impl Tracer<'_> {
         Trace { label, holds, actual, span: selector.span, children }
     }
 
-    /// Whether a hunting result lists the device.
+    /// Whether a hunting result contains the device.
     fn listed(&self, query: &Hunting) -> (Option<bool>, &'static str) {
         if self.hunting.get(&query.query).is_none() {
             return (None, "no result");
@@ -275,7 +276,7 @@ impl Tracer<'_> {
     }
 }
 
-/// Whether all of these hold (`all`), or any: unknown where those that are known do not decide.
+/// Whether all of these hold (`all`), or any. `None` if the known ones do not decide.
 fn joined(children: &[Trace], all: bool) -> Option<bool> {
     if children.iter().any(|child| child.holds == Some(!all)) {
         return Some(!all);

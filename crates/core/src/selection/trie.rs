@@ -1,4 +1,4 @@
-//! Prefixes of many patterns in one walk along a text.
+//! Finds the prefixes of many patterns in one walk along a text.
 //!
 //! Suffixes are prefixes of the text read backwards.
 

@@ -1,4 +1,4 @@
-//! What a plan causes, from policy text and devices to the guard's verdict.
+//! The effects of a plan, from policy text and devices to the guard's verdict.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ fn planned(policy_text: &str, devices: &[String], history: &History) -> Planned 
     planned_under(policy_text, TagCase::Exact, devices, history)
 }
 
-/// The plan alone, for the rules of a neighbour.
+/// The plan alone, for tests of other modules.
 pub(in crate::plan) fn planned_with(policy_text: &str, case: TagCase, devices: &[String]) -> Plan {
     planned_under(policy_text, case, devices, &History::default()).plan
 }
@@ -93,7 +93,7 @@ fn a_move_says_what_happens_to_remediation_and_to_who_sees_the_devices() {
 
 #[test]
 fn a_file_that_the_live_groups_contradict_is_judged_by_every_possible_move() {
-    // Tier0 goes from one device that the rank above does not move in truth; twenty others are in another group than predicted.
+    // Tier0 is removed from one device that in truth is not in a higher group; twenty others are in another group than predicted.
     let mut fleet: Vec<String> = (0..20).map(|id| server(id, "", "Somewhere else")).collect();
     fleet.push(server(20, r#""Tier0""#, "Tier-0 servers"));
     let planned = planned(TAKES_TIER0, &fleet, &History::default());

@@ -1,20 +1,20 @@
-//! A long list in blocks: filled on all cores while the blocks before are hashed and taken in order.
+//! A long list in blocks: all cores fill them while earlier blocks are hashed and consumed in order.
 //!
-//! Knows neither what a block holds nor how it is used.
+//! Does not know the content of a block or its use.
 
 use rayon::prelude::*;
 
-/// Items of one block: what one core does at a time.
+/// Items per block: the work of one core at a time.
 pub(super) const BLOCK: usize = 1_024;
 
-/// Blocks that are filled at a time: enough for all cores, and little memory however long the list is.
+/// Blocks filled at a time: enough for all cores, and little memory for any length of list.
 pub(super) const AT_ONCE: usize = 8;
 
-/// Fills blocks (used again and again) with the items of a list. `hash` and `take` see each block once, in order, and both
-/// beside the filling of the next ones.
+/// Fills blocks (which are reused) with the items of a list. `hash` and `take` see each block once, in order, while the next ones
+/// are filled.
 ///
 /// # Errors
-/// The first of `take`; no block is taken after it.
+/// The first error of `take`; no block is taken after it.
 pub(super) fn in_order<Item: Sync, Block: Default + Send + Sync, Fault>(
     items: &[Item],
     fill: impl Fn(&mut Block, &[Item]) + Sync,

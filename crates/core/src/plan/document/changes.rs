@@ -1,8 +1,7 @@
-//! The changes of a plan, written and read: a line a device, in the form of [`ChangeLine`].
+//! Writes and reads the changes of a plan: one line per device, in the form of [`ChangeLine`].
 //!
-//! A plan has millions of tag changes and few tags and causes: the text of each of those is made once and copied. Keys stand
-//! in canonical order, so that the lines without the white space before them are what is hashed. Knows nothing of the rest of
-//! the document.
+//! A plan has millions of tag changes and few tags and causes, so the text of each of those is made once and copied. Keys are in
+//! canonical order, so the lines, without leading white space, are hashed as they are. Does not know the rest of the document.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -14,8 +13,8 @@ use super::{ChangeLine, blocks};
 use crate::plan::digest::{self, Sha256};
 use crate::plan::{Cause, DeviceChange, Plan, TagChange, TagIndex, ValueChange};
 
-/// Appends the changes of a plan as the elements of a list, and hashes their canonical form. `is_drift` adds the class of
-/// drift to each.
+/// Appends the changes of a plan as the elements of a list, and hashes their canonical form. `is_drift` adds the class of drift
+/// to each.
 ///
 /// # Errors
 /// Those of the writer.
@@ -28,18 +27,18 @@ pub(super) fn write(plan: &Plan, is_drift: bool, sha256: &mut Sha256, out: &mut 
             sha256.update(&block.text[line.clone()]);
         }
     };
-    // No comma stands before the first line.
+    // No comma precedes the first line.
     let mut written_from = 1;
     let take = |block: &Block| out.write_all(&block.text[std::mem::take(&mut written_from)..]);
     let places: Vec<usize> = (0..plan.changes.len()).collect();
     blocks::in_order(&places, |block, places| fill(block, &texts, places), hash, take)
 }
 
-/// Some changes, a line each, with a comma before each.
+/// Some changes, one line each, each preceded by a comma.
 #[derive(Default)]
 struct Block {
     text: Vec<u8>,
-    /// Where the JSON of each is.
+    /// The range of each change's JSON.
     lines: Vec<Range<usize>>,
 }
 
@@ -54,10 +53,10 @@ fn fill(block: &mut Block, texts: &SharedTexts<'_>, places: &[usize]) {
     }
 }
 
-/// Reads the elements of a list of changes, some at a time and in order, and hashes their canonical form.
+/// Reads the elements of a list of changes in order, a few at a time, and hashes their canonical form.
 ///
 /// # Errors
-/// An element that is no change or has no canonical form; its place is that in the element.
+/// An element that is not a change or has no canonical form; the error's place is relative to the element.
 pub(super) fn read<'a>(
     changes: &[&'a RawValue],
     sha256: &mut Sha256,
@@ -82,11 +81,11 @@ pub(super) fn read<'a>(
     })
 }
 
-/// Some changes that were read.
+/// Some changes of a document.
 #[derive(Default)]
 struct ReadBlock<'a> {
     documents: Vec<ChangeLine<'a>>,
-    /// Their canonical form, with commas between them.
+    /// Their canonical form, separated by commas.
     canonical: Vec<u8>,
     fault: Option<serde_json::Error>,
 }
@@ -102,7 +101,7 @@ impl<'a> ReadBlock<'a> {
     }
 }
 
-/// The JSON of what many changes share.
+/// JSON texts that many changes share.
 struct SharedTexts<'a> {
     plan: &'a Plan,
     /// By [`TagIndex`].
@@ -112,17 +111,17 @@ struct SharedTexts<'a> {
     is_drift: bool,
 }
 
-/// The keys of a cause, in pieces: those of a change stand between them.
+/// The keys of a cause, in pieces, because those of a change go between them.
 struct CauseText<'a> {
     /// `{"cause":"…"`.
     word: String,
-    /// `,"family":"…"`, where a family is the cause.
+    /// `,"family":"…"`, if a family is the cause.
     family: String,
-    /// `,"rules":["…"]`, where rules are.
+    /// `,"rules":["…"]`, if rules are the cause.
     rules: String,
-    /// `,"run":"…"`, where a run is.
+    /// `,"run":"…"`, if a run is the cause.
     run: String,
-    /// The new name, where a rename is.
+    /// The new name, if a rename is the cause.
     to: Option<&'a str>,
     /// `,"why":0}`.
     why: String,
@@ -194,7 +193,7 @@ impl<'a> SharedTexts<'a> {
         out.extend_from_slice(cause.run.as_bytes());
         out.extend_from_slice(b",\"tag\":");
         out.extend_from_slice(self.tag(change.tag));
-        // The new name stands beside the removal of the old one; an addition names it already.
+        // The new name is written beside the removal of the old one; an addition already names it.
         if let Some(to) = cause.to.filter(|to| **to != **self.plan.tag(change.tag)) {
             out.extend_from_slice(b",\"to\":");
             append(to, out);
@@ -227,7 +226,7 @@ impl<'a> SharedTexts<'a> {
     }
 }
 
-/// Items with commas between them.
+/// Items separated by commas.
 fn list<Item>(items: &[Item], out: &mut Vec<u8>, append: impl Fn(&Item, &mut Vec<u8>)) {
     for (index, item) in items.iter().enumerate() {
         if index > 0 {

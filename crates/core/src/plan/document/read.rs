@@ -19,14 +19,14 @@ use crate::plan::{
 use crate::policy::Axis;
 use crate::time::Date;
 
-/// Only the version, read first: a later major may have any form.
+/// Only the version, which is read first because a later major may have any form.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Versioned {
     format_version: String,
 }
 
-/// What the JSON reader says, without the names of our types.
+/// The JSON reader's message without the names of our types.
 fn in_words(message: &str) -> String {
     let mut text = message.replace("expected u64", "expected a whole number");
     if let Some(at) = text.find("struct ") {
@@ -36,16 +36,15 @@ fn in_words(message: &str) -> String {
     text
 }
 
-/// Reads a plan and proves its digest. Of withheld groups only the sample is in a file; a device of the sample has no
-/// changes listed.
+/// Reads a plan and proves its digest. A file lists only a sample of each withheld group, and no changes of the sample's devices.
 ///
 /// # Errors
-/// Where the text is no plan of version 1.x, its digest is wrong, or its content contradicts itself.
+/// The text is not a plan of version 1.x, its digest is wrong, or its content contradicts itself.
 pub fn read(json: &str) -> Result<Plan, DocumentError> {
     read_with_digest(json).map(|(plan, _)| plan)
 }
 
-/// As [`read`], with the digest that was proved.
+/// Like [`read`], and returns the proven digest.
 ///
 /// # Errors
 /// As [`read`].
@@ -56,7 +55,7 @@ pub fn read_with_digest(json: &str) -> Result<(Plan, String), DocumentError> {
     let mut tables = Tables::default();
     let mut changes = Vec::with_capacity(document.changes.len());
     let mut waves = Vec::new();
-    // Contradicting content is reported only when the form and the digest are right.
+    // Contradictions are reported only if the form and the digest are right.
     let mut content = tables.start(&document.rules, &document.causes);
     let actual = seal(&without_changes(json, &document.changes), |sha256| {
         changes::read(&document.changes, sha256, |documents| {
@@ -87,8 +86,7 @@ fn check_version(version: &str) -> Result<(), DocumentError> {
     if is_first_major { Ok(()) } else { Err(DocumentError::Version(version.to_owned())) }
 }
 
-/// The first thing that is wrong with the form of a text, with its line in the whole of it: reading in pieces knows only that
-/// something is wrong.
+/// The first fault in the form of a text, with its line in the whole. Reading in pieces only shows that there is one.
 fn refusal(json: &str) -> Result<(), DocumentError> {
     let versioned: Versioned = serde_json::from_str(json).map_err(|error| form(&error))?;
     check_version(&versioned.format_version)?;
@@ -100,13 +98,13 @@ fn refusal(json: &str) -> Result<(), DocumentError> {
 /// The document with an empty list of changes.
 fn without_changes<'a>(json: &'a str, changes: &[&RawValue]) -> Cow<'a, str> {
     let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return json.into() };
-    // Raw values are parts of the text that they were read from.
+    // Raw values are slices of the text that they were read from.
     let place = |part: &str| part.as_ptr().addr() - json.as_ptr().addr();
     let (start, end) = (place(first.get()), place(last.get()) + last.get().len());
     [&json[..start], &json[end..]].concat().into()
 }
 
-/// The plan of a document whose tables and changes were taken.
+/// The plan of a document. Its tables and changes are already read.
 fn plan<Changes>(
     mut tables: Tables,
     document: Document<Changes>,
@@ -153,7 +151,7 @@ fn plan<Changes>(
     })
 }
 
-/// The waves with that of each device: every device is in one that is listed, and the counts are theirs.
+/// The waves and each device's wave. Every device must be in a listed wave, and the counts must be right.
 fn rollout(
     listed: Option<PlannedWaves>,
     of_devices: &[Option<u32>],
@@ -169,7 +167,7 @@ fn rollout(
     if is_same && starts_at_one { Ok(Some(waves)) } else { Err(contradiction()) }
 }
 
-/// The guard's arithmetic holds what the plan was measured against.
+/// The measures of the plan, taken from the guard's arithmetic.
 fn measures<Changes>(tables: &mut Tables, document: &Document<Changes>) -> Measures {
     let guard: &GuardReport = &document.guard;
     let removals = guard.axes.iter().find(|axis| axis.axis == Axis::Removals);

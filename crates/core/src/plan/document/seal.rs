@@ -1,15 +1,15 @@
-//! The digest of a document, without its canonical form in memory: a plan's changes are hashed piece by piece.
+//! The digest of a document, computed without its canonical form in memory: a plan's changes are hashed piece by piece.
 //!
-//! Compares nothing; the canonical form itself is `plan::digest`'s.
+//! Compares nothing; `plan::digest` makes the canonical form.
 
 use super::OUTSIDE_DIGEST;
 use crate::plan::digest::{self, Sha256};
 
-/// The digest of a document. `frame` is its JSON with an empty list of changes; `changes` hashes the canonical elements of
-/// that list, with the commas between them.
+/// The digest of a document. `frame` is its JSON with an empty list of changes; `changes` hashes the canonical elements of that
+/// list, separated by commas.
 ///
 /// # Errors
-/// A frame without a canonical form, and those of `changes`.
+/// A frame without a canonical form, and the errors of `changes`.
 pub(super) fn seal<Fault: From<serde_json::Error>>(
     frame: &str,
     changes: impl FnOnce(&mut Sha256) -> Result<(), Fault>,

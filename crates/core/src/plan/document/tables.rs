@@ -1,6 +1,6 @@
-//! What changes refer to, while a document is read: tags, causes and rules, each once.
+//! The tables that changes refer to while a document is read: tags, causes and rules, each once.
 //!
-//! A plan file is input: every reference, id and tag of a change is checked here. Reads no JSON.
+//! A plan file is input: checks every reference, id and tag of a change. Reads no JSON.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::tag;
 pub(super) struct Tables {
     pub(super) tags: Vec<Arc<str>>,
     tag_numbers: HashMap<Arc<str>, TagIndex>,
-    /// By [`TagIndex`]: whether the tag is known to be one that can be added.
+    /// By [`TagIndex`]: whether the tag was checked and can be added.
     can_be_added: Vec<bool>,
     pub(super) causes: Vec<Cause>,
     cause_numbers: HashMap<Cause, CauseIndex>,
@@ -27,10 +27,10 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Takes the rules and causes that changes refer to.
+    /// Adds the rules and causes that changes refer to.
     ///
     /// # Errors
-    /// A rule that is listed twice, and a cause that is none.
+    /// A rule that is listed twice, and an impossible cause.
     pub(super) fn start(
         &mut self,
         rules: &[RuleReference],
@@ -51,7 +51,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Takes changes, in their order.
+    /// Adds changes, in their order.
     ///
     /// # Errors
     /// The first that contradicts itself, the tables or the order.
@@ -145,7 +145,7 @@ impl Tables {
         Ok(())
     }
 
-    /// The cause of a change: the listed one that it points to, or one made from the words beside it.
+    /// The cause of a change: the listed one that its `why` refers to, or one made from the words beside it.
     fn why(
         &mut self,
         why: Option<u32>,
@@ -204,7 +204,7 @@ impl Tables {
         })
     }
 
-    /// The number of a rule; one that the file does not list is taken in without a place.
+    /// The number of a rule. A rule that the file does not list is added without a place.
     pub(super) fn rule(&mut self, name: &str) -> u32 {
         if let Some(number) = self.rule_numbers.get(name) {
             return *number;
@@ -240,7 +240,7 @@ fn named(cause: CauseKind, rules: &[Text<'_>]) -> CauseEntry {
     CauseEntry { cause, rules, claim: None, family: None, to: None, run: None, place: None }
 }
 
-/// The place of something that a file gives no place for.
+/// The place of something that has none in the file.
 fn nowhere() -> Place {
     Place { file: "".into(), line: 0, column: 0, end_line: 0, end_column: 0 }
 }

@@ -1,4 +1,4 @@
-//! Writes a plan as its document. Changes stream from the plan, a line a device: no copy of them is built.
+//! Writes a plan as its document. Changes stream from the plan, one line per device, without a copy.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::plan::{Cause, DeviceChange, Plan, Unresolved, UnresolvedDevice, Withh
 /// Devices that a withheld group names.
 const SAMPLE: usize = 3;
 
-/// Writes the plan as JSON, ending in a line feed, and returns its digest. Streams: memory does not grow with the plan. The
+/// Writes the plan as JSON with a final line feed, and returns its digest. Streams, so memory does not grow with the plan. The
 /// same plan gives the same bytes.
 ///
 /// # Errors
@@ -25,8 +25,8 @@ pub fn write_to(plan: &Plan, out: &mut dyn Write) -> io::Result<String> {
     Ok(digest)
 }
 
-/// As [`write_to`] without the closing brace, so that keys can follow that stand outside the digest. `is_drift` adds the
-/// class of drift to each change.
+/// Like [`write_to`] without the closing brace, so that keys outside the digest can follow. `is_drift` adds the class of drift to
+/// each change.
 ///
 /// # Errors
 /// Those of the writer.
@@ -37,7 +37,7 @@ pub fn write_open(plan: &Plan, is_drift: bool, out: &mut dyn Write) -> io::Resul
     write!(out, "{head}\n  \"changes\": [")?;
     let digest = seal(&frame, |sha256| changes::write(plan, is_drift, sha256, out))?;
     out.write_all(if plan.changes.is_empty() { b"]" } else { b"\n  ]" })?;
-    // The digest is the last key, and it is not in itself.
+    // The digest is the last key, and not part of its own input.
     let body = tail.strip_suffix("\"\"\n}").expect("a document ends with its digest, empty so far");
     write!(out, "{body}\"{digest}\"")?;
     Ok(digest)

@@ -1,7 +1,7 @@
-//! `changesDigest`: which changes a plan makes on which tenant, whatever their causes and whenever it was made.
+//! `changesDigest`: a digest of the changes of a plan on a tenant, independent of their causes and of the time of the plan.
 //!
-//! SHA-256 over the RFC 8785 form of `{ "tenant": { "id", "cloud" }, "changes": [{ "id", "add", "remove", "deviceValue" }] }`, where
-//! a key is absent where nothing changes.
+//! SHA-256 over the RFC 8785 form of `{ "tenant": { "id", "cloud" }, "changes": [{ "id", "add", "remove", "deviceValue" }] }`. A
+//! key without changes is absent.
 
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ pub fn changes_digest(plan: &Plan) -> String {
     let mut before: &[u8] = b"{\"changes\":[";
     for change in &plan.changes {
         line.clear();
-        // serde_json escapes as RFC 8785 asks.
+        // serde_json escapes as RFC 8785 requires.
         serde_json::to_writer(&mut line, &changed(plan, change)).expect("memory takes any JSON");
         sha256.update(std::mem::replace(&mut before, b","));
         sha256.update(&line);

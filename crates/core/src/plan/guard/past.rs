@@ -1,6 +1,6 @@
-//! What earlier runs of the policy set did, as the guard counts it: in the last 24 hours, and under which approvals.
+//! The work of earlier runs of the policy set, as the guard counts it: in the last 24 hours, and by approval.
 //!
-//! Reads no journal, and does not judge; a run that cannot show its plan counts whole.
+//! Reads no journal and judges nothing. A run whose plan cannot be proven counts whole.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -12,10 +12,10 @@ use crate::plan::families::MemberTags;
 use crate::plan::{ChangeKey, ChangeWhat, DeviceChange, Plan, TagChange, TagIndex};
 use crate::policy::Axis;
 
-/// What earlier runs did.
+/// The work of earlier runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
-    /// What they used of approvals.
+    /// Their use of approvals.
     pub uses: Vec<ApprovalUse>,
     /// Device-tag pairs that they removed in the last 24 hours.
     pub removals: u64,
@@ -23,22 +23,22 @@ pub struct Past {
     pub removals_per_tag: BTreeMap<Arc<str>, u64>,
     /// Device values that they changed in the last 24 hours.
     pub values: u64,
-    /// Devices that changed device group by them in the last 24 hours.
+    /// Devices that changed device group through them in the last 24 hours.
     pub group_moves: u64,
-    /// Journals that cannot be read whole: what these runs did is unknown.
+    /// Journals that cannot be read completely: the work of these runs is unknown.
     pub unread: Vec<UnreadJournal>,
 }
 
-/// A journal that cannot be read whole.
+/// A journal that cannot be read completely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadJournal {
     pub file: String,
-    /// What it lost may be of the last 24 hours.
+    /// Whether the lost part may be from the last 24 hours.
     pub may_be_of_day: bool,
 }
 
 impl Past {
-    /// What counts against the day's cap of an axis; none where the axis has none.
+    /// The amount that counts against the day's cap of an axis; `None` if the axis has none.
     pub fn of_day(&self, axis: Axis, tag: Option<&str>) -> Option<u64> {
         match axis {
             Axis::Removals => Some(self.removals),
@@ -56,13 +56,13 @@ impl Past {
 #[derive(Clone, Copy, Debug)]
 pub struct PastWork<'a> {
     pub run: &'a str,
-    /// Its plan, where the state proves it.
+    /// Its plan, if the state proves it.
     pub plan: Option<&'a Plan>,
-    /// Every change that is done, or may be.
+    /// Every change that is done or may be.
     pub changed: &'a HashSet<ChangeKey>,
-    /// Every change that is so for certain: done, or found so.
+    /// Every change that is certainly in place: done, or found to be so.
     pub confirmed: &'a HashSet<ChangeKey>,
-    /// Those of the changed ones that are of the last 24 hours.
+    /// Those changes that are from the last 24 hours.
     pub of_day: &'a HashSet<ChangeKey>,
     /// The approvals and allowances that it needed.
     pub raised: &'a [ApprovalUse],
@@ -70,20 +70,20 @@ pub struct PastWork<'a> {
     pub is_resumed: bool,
 }
 
-/// Adds up runs, the oldest first.
+/// Adds up runs, oldest first.
 #[derive(Debug, Default)]
 pub struct PastCount {
     uses: Vec<ApprovalUse>,
     removed: HashSet<(Arc<str>, Arc<str>)>,
     removed_of_tag: HashSet<(Arc<str>, Arc<str>)>,
-    /// By device: its value before.
+    /// By device: the value before the runs.
     values: HashMap<Arc<str>, Option<Arc<str>>>,
     moves: BTreeMap<String, u64>,
     unread: Vec<UnreadJournal>,
 }
 
 impl PastCount {
-    /// Adds a run whose journal cannot be read whole.
+    /// Adds a run whose journal cannot be read completely.
     pub fn add_unread(&mut self, journal: UnreadJournal) {
         self.unread.push(journal);
     }
@@ -152,7 +152,7 @@ impl PastCount {
     }
 }
 
-/// What a run changed on an axis.
+/// Number of a run's changes on an axis.
 fn count(exemptions: &Exemptions<'_>, axis: Axis, tag: Option<&str>) -> u64 {
     let work = exemptions.work;
     let counts = |key: &&ChangeKey| match (&key.what, axis) {
@@ -173,7 +173,7 @@ fn devices(changed: &HashSet<ChangeKey>) -> u64 {
     changed.iter().map(|key| &key.device).collect::<HashSet<_>>().len() as u64
 }
 
-/// The moves that a run's plan foresaw, at most one for each device that it wrote.
+/// The moves predicted by a run's plan, at most one for each device that it wrote.
 fn moves(plan: Option<&Plan>, changed: &HashSet<ChangeKey>) -> u64 {
     let foreseen = plan.and_then(Plan::judged_groups).map_or(0, |groups| groups.judged_moves());
     foreseen.min(devices(changed))
@@ -184,7 +184,7 @@ fn find<'a>(plan: Option<&'a Plan>, device: &str) -> Option<&'a DeviceChange> {
     plan.changes.binary_search_by(|change| (*change.id).cmp(device)).ok().map(|at| &plan.changes[at])
 }
 
-/// What exempts removals of a run.
+/// The reasons that exempt removals of a run.
 struct Exemptions<'a> {
     work: &'a PastWork<'a>,
     members: Option<MemberTags<'a>>,
@@ -195,7 +195,7 @@ impl<'a> Exemptions<'a> {
         Exemptions { work, members: work.plan.map(MemberTags::of) }
     }
 
-    /// Whether a removal counts: not one half of a rename, unless somebody looks at the old name.
+    /// Whether a removal counts: not if it is half of a rename, unless something depends on the old name.
     fn takes_away(&self, device: &str, tag: &str) -> bool {
         let Some((plan, change, remove)) = self.find(device, tag) else { return true };
         plan.measures.watched.contains(&remove.tag)
@@ -204,7 +204,7 @@ impl<'a> Exemptions<'a> {
             })
     }
 
-    /// Whether it counts for a day: not a family member that another replaces either.
+    /// Whether a removal counts for the day: also not if another family member replaces the tag.
     fn counts_for_day(&self, device: &str, tag: &str) -> bool {
         let replaced = |members: &MemberTags<'_>| {
             let (plan, change, remove) = self.find(device, tag)?;

@@ -1,4 +1,4 @@
-//! What is left without any device, from policy text and devices.
+//! Tags, groups and rules without any device, from policy text and devices.
 
 use super::*;
 use crate::plan::consequences::tests::{planned_with, server};

@@ -1,4 +1,4 @@
-//! What `guard.accept` names of contested changes.
+//! Contested changes that `guard.accept` names.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 const OTHERS: &str =
     "claims: [Old, Older]\nrules: [{ name: low, select: { osPlatform: Linux }, deviceValue: Low }]\n";
 
-/// The plan for a Linux device and one of Windows whose tags another origin holds, on 2026-11-22.
+/// The plan for a Linux device and a Windows device whose tags another origin holds, on 2026-11-22.
 fn plan_of(accept: &str, with_value: bool) -> Plan {
     let sources =
         Sources::from_text("p.yaml", &format!("version: 1\n{OTHERS}guard:\n  accept: [{accept}]\n"));
@@ -36,7 +36,7 @@ fn plan_of(accept: &str, with_value: bool) -> Plan {
     diff(&desired, &history, Header::default(), &sources)
 }
 
-/// How many of the contested changes are accepted, until when, and how many are not.
+/// Number of accepted contested changes, until when, and number of the others.
 fn accepted(accept: &str) -> (u64, Option<String>, u64) {
     let plan = plan_of(accept, false);
     let [group] = plan.withheld.as_slice() else { panic!("{:?}", plan.withheld) };
@@ -55,7 +55,7 @@ fn an_acceptance_names_contested_changes_by_tag_and_device() {
     let linux = "{ tag: \"Old*\", select: { osPlatform: Linux }, reason: r, expires: 2026-12-01 }";
     assert_eq!(accepted(linux), (2, until("2026-12-01"), 2));
     assert_eq!(accepted("{ tag: Other, reason: r, expires: 2026-12-01 }"), (0, None, 4));
-    // Of two that name a change the later day holds; of a group the earliest day on which a change is free again.
+    // Of two entries for a change, the later day counts; of a group, the earliest day on which some change is no longer accepted.
     let both = format!("{linux}, {{ tag: \"Old*\", reason: r, expires: 2026-11-25 }}");
     assert_eq!(accepted(&both), (4, until("2026-11-25"), 0));
     let twice = format!("{linux}, {}", linux.replace("12-01", "11-25"));

@@ -1,6 +1,6 @@
-//! What is planned where data is unknown is planned whatever that data is: random policies against each value that it may have.
+//! A plan on unknown data is right whatever the data is: random policies are compared with each value that it may have.
 //!
-//! Tests only. Policies come in as text, so that what the parser makes of a selector or a template counts too.
+//! Tests only. Policies are text, so that the parser's handling of selectors and templates is tested too.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ const UNKNOWN: [(&str, &str); 3] = [
     ("a table of no device", "host,env\nz,1\n"),
 ];
 
-/// What the same data may be.
+/// The possible values of that data.
 const KNOWN: [&str; 5] = ["d,1\ne,3", "d,2\ne,3", "d,3\ne,3", "d,\ne,3", "e,3"];
 
 /// Statements of a policy, each picked by a seed.
@@ -40,7 +40,7 @@ impl Policies {
         self.0.number() % 100 < percent
     }
 
-    /// The rest of a rule: what it orders, and its priority.
+    /// The rest of a rule: its effect and its priority.
     fn order(&mut self) -> String {
         let order = match self.0.number() % 10 {
             0..3 => format!("tags: [{}]", self.pick(&TAGS)),
@@ -103,7 +103,7 @@ maps: { ld: { 1: ld, 2: ther }, ew: { 1: ew, '*': o } }\n"
     }
 }
 
-/// The changes of the device `d`: none where the policy is no policy, an error where rules contradict each other.
+/// The changes of the device `d`: none if the policy is invalid, an error if rules contradict each other.
 fn planned(
     policy: &str,
     table: &str,
@@ -153,7 +153,7 @@ fn check(seed: u64) -> Result<(), TestCaseError> {
         let known = planned(&policy, &format!("host,env\n{rows}\n"), &tags, value);
         let known = known.expect("what is in a table makes no policy invalid");
         match (&found, known) {
-            // Which of the rules wins is for their author; with that data nothing is planned at all.
+            // The rules' author must resolve the conflict; with that data, nothing is planned at all.
             (_, Err(_)) => {}
             (Err(conflicts), Ok(_)) => {
                 prop_assert!(

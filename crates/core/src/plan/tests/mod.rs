@@ -1,5 +1,5 @@
-//! The planner against a reference that is written straight from the language reference, device by device, on random small
-//! fleets and policies; and what must hold for every plan.
+//! Compares the planner with a reference that is written straight from the language reference, device by device, on random small
+//! fleets and policies; and tests properties of every plan.
 //!
 //! Parses no policy: worlds are built from the resolved types, so that a mistake in the parser cannot hide one here.
 
@@ -23,7 +23,7 @@ use crate::desired::{Desired, desire};
 use reference::{ReferenceChanges, ReferencePlan};
 use world::World;
 
-/// The plan of a world, or which tags and values are in conflict.
+/// The plan of a world, or its tags and values in conflict.
 fn planned(world: &World) -> Result<Plan, BTreeSet<String>> {
     let snapshot = world.snapshot();
     let selections = world.selections(&snapshot);
@@ -45,7 +45,7 @@ fn planned(world: &World) -> Result<Plan, BTreeSet<String>> {
     Ok(diff(&desired, &world.history, world.header(), &world.sources()))
 }
 
-/// A plan in the words of the reference.
+/// A plan in the reference's form.
 fn found(world: &World, plan: &Plan) -> ReferencePlan {
     let mut expected = ReferencePlan::default();
     for change in &plan.changes {
@@ -149,7 +149,7 @@ proptest! {
             prop_assert_eq!(&read.guard, &plan.guard);
             prop_assert_eq!(&read.header, &plan.header);
             prop_assert_eq!(&read.schedule, &plan.schedule);
-            // Samples are all that a file keeps of withheld devices, so the second text is compared without counting on them.
+            // A file keeps only samples of withheld devices, so the second text is compared with that in mind.
             prop_assert_eq!(document::written(&read), text);
         }
     }

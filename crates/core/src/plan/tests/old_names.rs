@@ -1,4 +1,4 @@
-//! What keeps old names in the reference: new names that no rule in force could give, and templates without data.
+//! Why the reference keeps old names: new names that no rule in force could give, and templates without data.
 //!
 //! Tests only.
 
@@ -19,7 +19,7 @@ impl View<'_> {
         self.claim(new).is_some() && !rules.flat_map(|rule| &rule.tags).any(|tag| gives(&tag.kind))
     }
 
-    /// The rule without data that keeps the old names of a tag, where a rename gives it and each of them may be given.
+    /// The rule without data that keeps the old names of a tag, if a rename gives it and each old name may be given.
     pub(super) fn kept_old_name(&self, tag: &str, cause: &str) -> Option<String> {
         if !cause.starts_with("renamed ") {
             return None;
@@ -31,7 +31,7 @@ impl View<'_> {
         keepers?.into_iter().min()
     }
 
-    /// The rule without data that keeps a tag against whatever else would take it away.
+    /// The rule without data that keeps a tag, whatever else would remove it.
     pub(super) fn keeper(&self, tag: &str) -> Option<String> {
         let above = match self.say(tag) {
             TagStatement::Ban(rules) => {

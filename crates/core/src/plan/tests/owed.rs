@@ -1,10 +1,10 @@
-//! Tags that calls took along: each is put back exactly where the policies would let it stay.
+//! Tags that calls removed by accident: each is put back exactly if the policies would let it stay.
 
 use super::world::TAGS;
 use super::*;
 use crate::time::Timestamp;
 
-/// A world in which some tags are owed, and nothing else is known of the past.
+/// A world with some lost tags and no other history.
 fn owing(seed: u64) -> World {
     let mut world = World::random(seed);
     world.history = History::default();
@@ -17,7 +17,7 @@ fn owing(seed: u64) -> World {
     world
 }
 
-/// What a plan puts back: device and tag, withheld changes included.
+/// The device-tag pairs that a plan puts back, including withheld changes.
 fn restored(plan: &Plan) -> BTreeSet<(String, String)> {
     let all = plan.withheld.iter().flat_map(|group| &group.devices).chain(&plan.changes);
     let is_restored = |add: &&TagChange| matches!(plan.cause(add.cause), Cause::Restored { .. });
@@ -47,7 +47,7 @@ proptest! {
         let world = owing(seed);
         let Ok(plan) = planned(&world) else { return Ok(()) };
         let restored = restored(&plan);
-        // Of tags that the policies own, or may forbid, it is enough that none is put back which would go.
+        // For tags that the policies own or may forbid, it is enough that none is put back that would be removed.
         let is_free = |tag: &str| {
             let forbids = |rule: &crate::policy::Rule| {
                 rule.remove_tags.iter().any(|remove| world.policy.covers(&remove.pattern, tag))

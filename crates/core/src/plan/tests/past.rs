@@ -1,4 +1,4 @@
-//! What earlier runs say about a change: the reference, and that it holds for every spelling of a tag where case does not count.
+//! Earlier runs and a change: the reference, and that it holds for every spelling of a tag if case does not count.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::diagnostic::Sources;
 use crate::policy;
 use crate::selection::{self, HuntingResults};
 
-/// The reason and the name under which the past withholds a change.
+/// The reason and the name with which history withholds a change.
 pub(super) fn past(view: &View<'_>, what: ChangeWhat) -> Option<(String, String)> {
     let history = &view.world.history;
     let is_own = |key: &&ChangeKey| *key.device == *view.device.id;
@@ -18,7 +18,7 @@ pub(super) fn past(view: &View<'_>, what: ChangeWhat) -> Option<(String, String)
         (ChangeWhat::Value(one), ChangeWhat::Value(other)) => one == other,
         _ => false,
     };
-    // The spelling that was removed is the one that an old list still shows.
+    // An old list still shows the removed spelling.
     let is_old = |key: &&ChangeKey| !matches!(what, ChangeWhat::Remove(_)) || key.what == what;
     if history.pending.iter().filter(is_own).filter(is_about).any(|key| is_old(&key)) {
         return Some(("pending".to_owned(), String::new()));
@@ -53,7 +53,7 @@ pub(super) fn past(view: &View<'_>, what: ChangeWhat) -> Option<(String, String)
     Some(("contested".to_owned(), origin))
 }
 
-/// Why the one change of this policy is withheld on a device with these tags; none where it is planned.
+/// Why this policy's one change is withheld on a device with these tags; `None` if it is planned.
 fn reason(policy: &str, live: &[&str], history: &History, case: TagCase) -> Option<WithheldReason> {
     let sources = Sources::from_text("p.yaml", &format!("version: 1\n{policy}"));
     let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
@@ -67,7 +67,7 @@ fn reason(policy: &str, live: &[&str], history: &History, case: TagCase) -> Opti
     groups.first().map(|group| group.reason)
 }
 
-/// The past of this change on the device, once of each kind.
+/// A history of each kind for this change on the device.
 fn histories(what: &ChangeWhat) -> [(WithheldReason, History); 4] {
     let key = ChangeKey { device: "d0".into(), what: what.clone() };
     let mut all = [(); 4].map(|()| History::default());

@@ -14,7 +14,7 @@ use crate::policy::{Counted, Filter, Rule, TagExpressionKind, TemplatePart};
 use crate::tag::{self, TagCase, TagPattern};
 use crate::text;
 
-/// What changes on one device.
+/// The changes of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReferenceChanges {
     /// Key of the tag and cause.
@@ -69,7 +69,7 @@ pub(super) struct View<'a> {
     rules: Vec<(u32, &'a Rule)>,
 }
 
-/// What the rules say about a tag on a device.
+/// A rule's statement about a tag on a device.
 pub(super) enum TagStatement {
     Nothing,
     Carry(Vec<u32>),
@@ -179,8 +179,8 @@ impl View<'_> {
         claim.map(|claim| claim.pattern.to_string()).or_else(family).or_else(rename)
     }
 
-    /// The first rule with a template that could give the tag if its data were there and usable; `above`: the priority of what bans
-    /// the tag, which only a higher one holds up.
+    /// The first rule with a template that could give the tag if its data were present and usable. `above`: the priority of the
+    /// ban on the tag, which only a higher one outweighs.
     pub(super) fn gap(&self, tag: &str, above: Option<i64>) -> Option<String> {
         for (_, rule) in self.rules.iter().filter(|(_, rule)| above.is_none_or(|above| rule.priority > above))
         {
@@ -310,7 +310,7 @@ pub(super) fn is_removable(world: &World, tag: &str) -> bool {
         || live.flat_map(|rule| &rule.remove_tags).any(|remove| view.covers(&remove.pattern, tag))
 }
 
-/// The plan of a world, or its conflicts with the number of devices of each.
+/// The plan of a world, or its conflicts with their numbers of devices.
 pub(super) fn expected(world: &World) -> Result<ReferencePlan, BTreeSet<String>> {
     let mut expected = ReferencePlan::default();
     let mut conflicts: BTreeMap<(String, i64), u64> = BTreeMap::new();
@@ -356,7 +356,7 @@ fn top_carry(view: &View<'_>, tag: &str) -> i64 {
     gives.map(|(_, rule)| rule.priority).max().unwrap()
 }
 
-/// Puts the changes of a device where they belong.
+/// Puts the changes of a device in their place.
 fn place(
     view: &View<'_>,
     protection: Option<usize>,
@@ -414,7 +414,7 @@ fn place(
     if let Some((to, cause)) = value {
         let is_default = cause == "default";
         let unresolved = is_default && view.device.value.is_none();
-        // What nobody knows may be the highest.
+        // An unknown value may be the highest.
         let before = view.device.value.as_deref().and_then(DeviceValue::parse).unwrap_or(DeviceValue::High);
         let lowers = (to as u8) < before as u8;
         let target = protected
@@ -425,7 +425,7 @@ fn place(
     }
 }
 
-/// How an added tag is written: as the rules of the highest priority write it, bytewise first of several spellings.
+/// The spelling of an added tag: that of the rules with the highest priority, the bytewise first of several.
 fn spelled(view: &View<'_>, tag: &str) -> String {
     let policy = &view.world.policy;
     let mut given: Vec<(i64, String)> = Vec::new();

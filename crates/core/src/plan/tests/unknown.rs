@@ -1,4 +1,4 @@
-//! What unknown data leaves alone: lookups whose rows contradict each other, end early, or are about no device.
+//! Unknown data changes nothing: lookups whose rows contradict each other, end early, or match no device.
 //!
 //! Tests only.
 
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 const CMDB: &str =
     "lookups: { cmdb: { file: cmdb.csv, key: host, match: deviceName, onConflict: missing } }\n";
 
-/// `web1` is in two rows that differ in `env`, `db1` in one.
+/// `web1` has two rows that differ in `env`, `db1` has one.
 const TABLE: &str = "host,env,owner\nweb1,prod,ops\ndb1,prod,ops\nweb1,test,ops\n";
 
 /// The plan of a policy with the table `cmdb.csv`.
@@ -33,7 +33,7 @@ fn planned(policy: &str, cmdb: &str, devices: &[Value]) -> Plan {
     diff(&desired, &History::default(), Header::default(), &sources)
 }
 
-/// The changes of a plan, each as `DEVICE +TAG`; those that are withheld after `?` with the rule that decides.
+/// The changes of a plan as `DEVICE +TAG`; withheld ones start with `?` and name the rule that decides.
 fn changes(policy: &str, cmdb: &str, devices: &[Value]) -> Vec<String> {
     let plan = planned(policy, cmdb, devices);
     let mut told = Vec::new();

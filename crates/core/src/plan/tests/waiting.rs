@@ -1,4 +1,4 @@
-//! Removals that wait for the addition that replaces them: the reference, and the cases that went wrong.
+//! Removals that wait for the addition that replaces them: the reference, and cases that once failed.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::policy::{self, Claim, Family};
 use crate::selection::{self, HuntingResults};
 use crate::time::Timestamp;
 
-/// Whether an addition comes instead of a removal.
+/// Whether an addition replaces a removal.
 pub(super) fn replaces(view: &View<'_>, (new, why): (&str, &str), (old, cause): (&str, &str)) -> bool {
     let policy = &view.world.policy;
     let is_twin = new.to_lowercase() == old.to_lowercase();
@@ -33,7 +33,7 @@ pub(super) fn replaces(view: &View<'_>, (new, why): (&str, &str), (old, cause): 
         || policy.claims.iter().any(in_claim)
 }
 
-/// The plan for one device with these tags, where history contests or awaits the addition of a tag.
+/// The plan for one device with these tags, if the addition of a tag is contested or pending.
 fn plan_of(policy: &str, live: &[&str], tag: &str, is_pending: bool) -> Plan {
     let sources = Sources::from_text("p.yaml", &format!("version: 1\n{policy}"));
     let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
@@ -52,7 +52,7 @@ fn plan_of(policy: &str, live: &[&str], tag: &str, is_pending: bool) -> Plan {
     diff(&desired, &history, Header::default(), &sources)
 }
 
-/// The planned removals, and what is withheld by reason and name.
+/// The planned removals, and the withheld ones by reason and name.
 fn waiting(policy: &str, live: &[&str], tag: &str, is_pending: bool) -> (Vec<String>, Vec<String>) {
     let plan = plan_of(policy, live, tag, is_pending);
     let removals = |changes: &[DeviceChange]| -> Vec<String> {
@@ -67,7 +67,7 @@ fn waiting(policy: &str, live: &[&str], tag: &str, is_pending: bool) -> (Vec<Str
     (removals(&plan.changes), withheld.collect())
 }
 
-/// Whether a pending `Low` is planned where the list shows this value and showed `Normal` before the write.
+/// Whether a pending `Low` is planned if the list shows this value and showed `Normal` before the write.
 fn plans_low(live: &str) -> bool {
     let policy = "version: 1\nrules:\n  - { name: r, select: { everything: true }, deviceValue: Low }\n";
     let sources = Sources::from_text("p.yaml", policy);
@@ -95,7 +95,7 @@ const RULE: &str = "rules:\n  - name: r\n    select: { everything: true }\n";
 #[test]
 fn a_removal_waits_for_an_addition_that_does_not_come() {
     let cases: [(&str, &[&str], &str); 5] = [
-        // The service folds case: the spelling that the rule gives never appears.
+        // The service folds case, so the rule's spelling never appears.
         ("claims: [TIER0, Tier0]\n", &["Tier0"], "TIER0"),
         ("families: { f: [grp-b, grp-a] }\n", &["grp-a"], "grp-b"),
         ("claims: [\"grp-*\"]\n", &["grp-a"], "grp-b"),

@@ -1,4 +1,4 @@
-//! A small fleet, a policy and what its selectors hold for, from one number.
+//! A small fleet, a policy and the results of its selectors, from one number.
 //!
 //! Builds only what a valid policy can say.
 
@@ -20,7 +20,7 @@ use crate::selection::Selections;
 use crate::tag::{TagCase, TagPattern};
 use crate::time::{Date, Timestamp};
 
-/// Tags that worlds are made of.
+/// The tags of all worlds.
 pub(super) const TAGS: [&str; 12] =
     ["A", "a", "B", "b", "C", "D", "env/x", "env/y", "ENV/x", "env/", "MDE-Management", "os:x"];
 
@@ -34,13 +34,13 @@ pub(super) struct WorldDevice {
     pub(super) platform: Option<String>,
 }
 
-/// Everything that a plan is made from.
+/// The input of a plan.
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) devices: Vec<WorldDevice>,
     pub(super) policy: Policy,
     pub(super) scope: BTreeSet<usize>,
-    /// For each rule the devices that it selects, whether in scope or not.
+    /// The devices that each rule selects, in scope or not.
     pub(super) selected: Vec<BTreeSet<usize>>,
     pub(super) protected: Vec<BTreeSet<usize>>,
     pub(super) case: TagCase,
@@ -187,7 +187,7 @@ impl World {
         Sources::from_text("policy.yaml", "version: 1\n")
     }
 
-    /// Does to the fleet what the plan says.
+    /// Applies the plan to the fleet.
     pub(super) fn apply(&mut self, plan: &Plan) {
         for change in &plan.changes {
             let device = self.devices.iter_mut().find(|device| *device.id == *change.id).unwrap();
@@ -312,7 +312,7 @@ fn families(dice: &mut Dice, case: TagCase, policy: &mut Policy) {
     }
 }
 
-/// Renames whose new names are no old names: chains are resolved before.
+/// Renames whose new names are not old names, because chains are already resolved.
 fn renames(dice: &mut Dice, case: TagCase, policy: &mut Policy) {
     for _ in 0..dice.below(4) {
         let (from, to) = (literal(dice, &policy.guard), literal(dice, &policy.guard));
@@ -326,7 +326,7 @@ fn renames(dice: &mut Dice, case: TagCase, policy: &mut Policy) {
     }
 }
 
-/// Retired tags: none that a rule assigns literally, none that a rename leads to.
+/// Retired tags: none that a rule assigns literally, none that is a new name.
 fn retire(dice: &mut Dice, case: TagCase, policy: &mut Policy) {
     let pattern = pattern(dice, policy);
     let covers = |tag: &str| super::reference::covers(&pattern, tag, case, policy.guard.allows_reserved());

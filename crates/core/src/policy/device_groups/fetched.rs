@@ -1,7 +1,7 @@
-//! What the service's entity set of device groups answered, as a file for `deviceGroups`.
+//! Turns the answer of the service's entity set of device groups into a file for `deviceGroups`.
 //!
-//! The entity set is undocumented, and its answer is used without a review: any shape but that of the service's metadata is an
-//! error, never a shorter list or a group with fewer conditions.
+//! The entity set is undocumented, and nobody reviews its answer before it is used. Any other shape than that of the service's
+//! metadata is an error, never a shorter list or a group with fewer conditions.
 
 use std::fmt::Write as _;
 
@@ -17,22 +17,22 @@ use crate::text::visible;
 const CONDITIONS: [&str; 4] =
     ["devicesNamesConditions", "devicesDomainsConditions", "devicesTagsConditions", "devicesOsConditions"];
 
-/// Differs from one day to the next without a change of any group.
+/// Members that change from day to day although the group does not.
 const PASSING: [&str; 2] = ["deviceCount", "lastUpdateTime"];
 
 /// The groups of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedGroups {
-    /// The file: the service's entities in order of rank, without what differs from day to day.
+    /// The file: the service's entities in order of rank, without the members that change from day to day.
     pub text: String,
     /// The file as policies read it.
     pub groups: DeviceGroups,
 }
 
-/// Makes a file of an answer.
+/// Makes the file.
 ///
 /// # Errors
-/// What is wrong with the answer, and in which group.
+/// A sentence that says what is wrong with the answer, and in which group.
 pub fn fetched(body: &[u8]) -> Result<FetchedGroups, String> {
     let StrictValue(document) =
         serde_json::from_slice(body).map_err(|error| format!("it is no JSON as expected: {error}"))?;
@@ -59,10 +59,10 @@ pub fn fetched(body: &[u8]) -> Result<FetchedGroups, String> {
     Ok(FetchedGroups { text, groups })
 }
 
-/// Where a group stands: whether it is the unassigned one, which is the last, and its priority.
+/// The sort key of a group: whether it is the unassigned one, which comes last, and its priority.
 type Place = (bool, i64);
 
-/// An entity of the expected shape, with its place.
+/// An entity of the expected shape, and its sort key.
 fn entity(row: &Value) -> Result<(Place, Map<String, Value>), String> {
     let fields = row.as_object().ok_or("it is no object")?;
     fields.get("deviceGroupName").and_then(Value::as_str).ok_or("`deviceGroupName` is no text")?;
@@ -90,7 +90,7 @@ fn entity(row: &Value) -> Result<(Place, Map<String, Value>), String> {
     Ok(((is_unassigned, rank), kept.map(|(key, value)| (key.clone(), value.clone())).collect()))
 }
 
-/// Every condition must be one that the reader of the file sees: it passes over what it does not know.
+/// Checks that the reader of the file knows every condition, because it ignores unknown ones.
 fn conditions(rules: &Map<String, Value>) -> Result<(), String> {
     for (key, value) in rules.iter().filter(|(key, _)| !key.contains("@odata.")) {
         let is_empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
@@ -114,7 +114,7 @@ fn list<'v>(fields: &'v Map<String, Value>, key: &str) -> Result<&'v [Value], St
     }
 }
 
-/// JSON with invisible and direction-changing characters written out, because people review the file.
+/// JSON with invisible and direction-changing characters escaped, because people review the file.
 fn plain(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
     let mut bytes = [0; 4];

@@ -1,7 +1,7 @@
-//! The tenant's device groups, as a data file of the policy states them: ranked rules, and what a group means for a device.
+//! The tenant's device groups, as a data file of the policy states them: ranked rules, and a group's effect on its devices.
 //!
-//! Tags decide device groups; groups decide who sees a device and how far automatic remediation goes. Which device is in which
-//! group is for `groups`.
+//! Tags decide a device's group; groups decide who sees a device and how far automatic remediation goes. `groups` finds each
+//! device's group.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -26,11 +26,11 @@ use crate::tag::TagCase;
 pub struct DeviceGroups {
     /// In order of rank; a device is in the first whose conditions all hold.
     pub groups: Vec<DeviceGroup>,
-    /// What the file calls the group of all other devices, and what it means for them.
+    /// The group of all other devices.
     pub ungrouped: Ungrouped,
     /// How tag conditions compare; without case unless `deviceGroups.tagCase: exact` says otherwise.
     pub tag_case: TagCase,
-    /// What a reader of the plan should know about the file: one sentence each.
+    /// Facts about the file for the readers of a plan, one sentence each.
     pub notes: Vec<String>,
     pub file: String,
 }
@@ -45,14 +45,14 @@ pub enum GroupIndex {
     Merged,
 }
 
-/// The devices that no group's conditions hold for.
+/// The devices that meet no group's conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ungrouped {
-    /// The file's name for them, where it has one.
+    /// Their name in the file, if it has one.
     pub name: Option<String>,
-    /// How far automatic remediation goes on them, where the file says.
+    /// How far automatic remediation goes on them, if the file says so.
     pub remediation: Option<Remediation>,
-    /// Who sees them; nobody named means everyone.
+    /// The access groups that see them; empty means everyone.
     pub access: Vec<String>,
 }
 
@@ -60,29 +60,29 @@ pub struct Ungrouped {
 pub struct DeviceGroup {
     /// Its name, unique in the file.
     pub name: String,
-    /// How far automatic remediation goes, where the file says.
+    /// How far automatic remediation goes, if the file says so.
     pub remediation: Option<Remediation>,
-    /// The access groups that see its devices; none means everyone.
+    /// The access groups that see its devices; empty means everyone.
     pub access: Vec<String>,
-    /// Its conditions. One without conditions matches no device.
+    /// Its conditions. A group without conditions matches no device.
     pub conditions: Vec<GroupCondition>,
-    /// Why its members cannot be predicted: a condition that is not understood.
+    /// The condition that mdetag does not understand, so that it cannot predict the group's members.
     pub unpredictable: Option<String>,
 }
 
-/// One condition: the property meets one of the tests. Several conditions on one property are alternatives, too; those on
-/// different properties must all hold.
+/// One condition: the property meets one of the tests. Conditions on the same property are alternatives; conditions on different
+/// properties must all hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupCondition {
     pub property: Property,
     /// How it is compared, without case.
     pub operator: Operator,
-    /// The values, any of which will do.
+    /// The values; one match is enough.
     pub values: Vec<String>,
 }
 
 mdetag_vocabulary::words! {
-    /// What a condition of a device group looks at.
+    /// The property of a device that a condition compares.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Property {
         /// `computerDnsName`.
@@ -91,7 +91,7 @@ mdetag_vocabulary::words! {
         Domain = "domain",
         /// Any of the device's tags.
         Tag = "tag",
-        /// `osPlatform`, by the names that the portal uses.
+        /// `osPlatform`, by the portal's names.
         Os = "os",
     }
 }
@@ -131,7 +131,7 @@ mdetag_vocabulary::words! {
 }
 
 impl Operator {
-    /// Whether a text meets the operator with this value; both already folded where case does not count.
+    /// Whether a text meets the operator with this value. Both are already folded if case does not count.
     pub fn holds(self, text: &str, value: &str) -> bool {
         match self {
             Operator::StartsWith => text.starts_with(value),
@@ -162,7 +162,7 @@ impl DeviceGroups {
         }
     }
 
-    /// The remediation level of a group, where the file states one.
+    /// The remediation level of a group, if the file states one.
     pub fn remediation(&self, index: GroupIndex) -> Option<Remediation> {
         match index {
             GroupIndex::Group(rank) => self.groups[usize::from(rank)].remediation,
@@ -179,7 +179,7 @@ impl DeviceGroups {
         }
     }
 
-    /// Who sees the devices of a group; nobody named means everyone.
+    /// The access groups that see the devices of a group; empty means everyone.
     pub fn access(&self, index: GroupIndex) -> &[String] {
         match index {
             GroupIndex::Group(rank) => &self.groups[usize::from(rank)].access,
@@ -188,7 +188,7 @@ impl DeviceGroups {
         }
     }
 
-    /// The group with this name, compared without case; `UnassignedGroup` and the file's own name are the ungrouped devices.
+    /// The group with this name, compared without case. `UnassignedGroup` and the file's own name mean the ungrouped devices.
     pub fn find(&self, name: &str) -> Option<GroupIndex> {
         let is_same = |other: &str| crate::text::equal(other, name);
         if let Some(rank) = self.groups.iter().position(|group| is_same(&group.name)) {
@@ -197,7 +197,7 @@ impl DeviceGroups {
         self.find_ungrouped(name)
     }
 
-    /// The ungrouped devices, if that is a name of theirs.
+    /// The ungrouped devices, if this is one of their names.
     pub fn find_ungrouped(&self, name: &str) -> Option<GroupIndex> {
         let is_same = |other: &str| crate::text::equal(other, name);
         let is_ungrouped = is_same("UnassignedGroup") || self.ungrouped.name.as_deref().is_some_and(is_same);
@@ -206,8 +206,8 @@ impl DeviceGroups {
 }
 
 impl Reader<'_> {
-    /// What the guard says of device groups needs their file, and names that stand in it. `is_stated`: the set names a file,
-    /// which may be unusable and told already.
+    /// Checks that a guard on device groups has their file, and that the file has the groups it names. `is_stated`: the set names
+    /// a file; if that file is unusable, an error says so already.
     pub(super) fn check_groups(&mut self, guard: &Guard, groups: Option<&DeviceGroups>, is_stated: bool) {
         let cap = guard.caps.iter().find(|(axis, _)| *axis == Axis::GroupMoves).and_then(|(_, cap)| cap.span);
         let named = guard.invariants.iter().filter_map(|invariant| match &invariant.counts {

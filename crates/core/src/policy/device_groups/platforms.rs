@@ -1,11 +1,11 @@
-//! The names that OS conditions of device groups use, as values of `osPlatform`.
+//! Translates the OS names in conditions of device groups to values of `osPlatform`.
 //!
-//! The portal's names are not always what devices report (field-reported: `Windows2016`, `Windows8blueserver`, `Linux`), and the
-//! list is not documented: a name that is missing here is reported, never guessed.
+//! The portal's names differ from the values that devices report (field-reported: `Windows2016`, `Windows8blueserver`, `Linux`),
+//! and nobody documents the list. A name that is missing here is reported, never guessed.
 
 use crate::text;
 
-/// Names that differ from what devices report.
+/// Names that differ from the reported values.
 const RENAMED: &[(&str, &str)] = &[
     ("Windows2008R2", "WindowsServer2008R2"),
     ("Windows2012R2", "WindowsServer2012R2"),
@@ -18,7 +18,7 @@ const RENAMED: &[(&str, &str)] = &[
     ("MacOSX", "macOS"),
 ];
 
-/// What devices report, as they report it.
+/// Values that devices report, in their own spelling.
 const REPORTED: &[&str] = &[
     "Windows7",
     "Windows8",
@@ -57,7 +57,7 @@ pub(super) const LINUX: &[&str] = &[
     "Ubuntu",
 ];
 
-/// The values of `osPlatform` that a name of an OS condition stands for; `None` for an unknown name.
+/// The values of `osPlatform` that an OS name means; `None` for an unknown name.
 pub(super) fn values_of(name: &str) -> Option<Vec<&'static str>> {
     let is_name = |known: &str| text::equal(known, &name.replace(' ', ""));
     if is_name("Linux") {

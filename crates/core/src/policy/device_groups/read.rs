@@ -1,6 +1,7 @@
 //! Reads a file of device groups: the portal's document, the service's entities, or YAML written by hand.
 //!
-//! Unknown properties are ignored; a condition that is not understood is an error or makes its group unpredictable, never dropped.
+//! Ignores unknown properties. A condition that it does not understand is an error or makes the group unpredictable; it is never
+//! dropped.
 
 use serde_json::Value;
 
@@ -12,13 +13,13 @@ use crate::strict_json::is_next_link;
 use crate::tag::TagCase;
 use crate::text;
 
-/// The most groups that a tenant can have (documented: 2,000), with room; ranks are 16-bit numbers.
+/// Ten times the most groups that a tenant can have (documented: 2,000); ranks are 16-bit numbers.
 const MOST_GROUPS: usize = 20_000;
 
-/// A group as read, before ranks are settled.
+/// A parsed group, before ranks are settled.
 struct GroupEntry {
     group: DeviceGroup,
-    /// Smaller ranks first; groups of one rank stay in the file's order.
+    /// Smaller ranks first; groups of the same rank keep the file's order.
     rank: i64,
     is_ungrouped: bool,
 }
@@ -26,7 +27,7 @@ struct GroupEntry {
 /// Reads the text of a file of device groups in any of its three forms.
 ///
 /// # Errors
-/// One sentence: what is wrong, and in which group.
+/// A sentence that says what is wrong, and in which group.
 pub fn read(text: &str, tag_case: TagCase) -> Result<DeviceGroups, String> {
     let text = text.trim_start_matches('\u{feff}');
     let is_json = text.trim_start().starts_with(['{', '[']);
@@ -52,10 +53,10 @@ pub fn read(text: &str, tag_case: TagCase) -> Result<DeviceGroups, String> {
     settle(entries, tag_case, notes)
 }
 
-/// The keys under which groups stand, one in each form of the file.
+/// The keys that hold the groups, one for each form of the file.
 const LISTS: [&str; 3] = ["groups", "items", "value"];
 
-/// Refuses a document of which what is read would be a part.
+/// Refuses a document that contains only a part of the groups.
 fn refuse_part(document: &Value) -> Result<(), String> {
     let Value::Object(object) = document else { return Ok(()) };
     if object.iter().any(|(key, value)| is_next_link(key) && !value.is_null()) {
@@ -145,8 +146,8 @@ fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<GroupEntr
     Ok(entry)
 }
 
-/// An OS condition that holds for a part of the name `Linux`, with the values that do. Devices report their distribution, whose name
-/// may lack that part.
+/// If an OS condition matches a part of the name `Linux`, the condition on the values of `osPlatform` that match. Devices report
+/// their distribution, whose name may lack that part.
 fn part_of_linux(condition: &GroupCondition) -> Option<GroupCondition> {
     if condition.property != Property::Os || matches!(condition.operator, Operator::Equals | Operator::In) {
         return None;
@@ -156,7 +157,7 @@ fn part_of_linux(condition: &GroupCondition) -> Option<GroupCondition> {
     (!values.is_empty()).then(|| GroupCondition { values, ..condition.clone() })
 }
 
-/// Replaces the names of an OS condition by what devices report; returns the first that is not known.
+/// Replaces the names in an OS condition with the values that devices report; returns the first unknown name.
 fn name_platforms(condition: &mut GroupCondition) -> Option<String> {
     if !matches!(condition.operator, Operator::Equals | Operator::In) {
         return None;
@@ -177,7 +178,7 @@ fn name_platforms(condition: &mut GroupCondition) -> Option<String> {
     unknown
 }
 
-/// The portal's own document.
+/// A group of the portal's own document.
 fn portal(row: &Value, index: usize) -> Result<GroupEntry, String> {
     let mut group = empty();
     group.remediation = row.get("AutoRemediationLevel").map(|level| remediation(level, true)).transpose()?;
@@ -208,7 +209,7 @@ fn portal(row: &Value, index: usize) -> Result<GroupEntry, String> {
     Ok(GroupEntry { group, rank, is_ungrouped: flag(row, "IsUnassignedMachineGroup") })
 }
 
-/// The service's undocumented entity.
+/// A group of the service's undocumented entity set.
 fn entity(row: &Value, index: usize) -> Result<GroupEntry, String> {
     let mut group = empty();
     group.remediation = row.get("automationLevel").map(|level| remediation(level, false)).transpose()?;
@@ -236,7 +237,7 @@ fn entity(row: &Value, index: usize) -> Result<GroupEntry, String> {
     Ok(GroupEntry { group, rank, is_ungrouped: flag(row, "isUnassignedDeviceGroup") })
 }
 
-/// Written by hand: the order is the rank.
+/// A hand-written group: its position is its rank.
 fn written(row: &Value, index: usize) -> Result<GroupEntry, String> {
     let mut group = empty();
     group.remediation = row.get("remediation").map(|level| remediation(level, false)).transpose()?;
@@ -278,7 +279,7 @@ fn empty() -> DeviceGroup {
     }
 }
 
-/// Empty values are no condition.
+/// Adds a condition. Empty values are no condition.
 fn push(group: &mut DeviceGroup, property: Property, operator: Operator, values: Vec<String>) {
     let values: Vec<String> = values.into_iter().filter(|value| !value.trim().is_empty()).collect();
     if !values.is_empty() {
@@ -286,7 +287,8 @@ fn push(group: &mut DeviceGroup, property: Property, operator: Operator, values:
     }
 }
 
-/// A list; absent and null are an empty one. What is another shape must not pass for a group without conditions, or one that everybody sees.
+/// A list; absent and null mean empty. Any other shape is an error: it must not pass for a group without conditions, or one that
+/// everybody sees.
 fn list<'v>(row: &'v Value, key: &str) -> Result<&'v [Value], String> {
     match row.get(key) {
         None | Some(Value::Null) => Ok(&[]),
@@ -295,14 +297,15 @@ fn list<'v>(row: &'v Value, key: &str) -> Result<&'v [Value], String> {
     }
 }
 
-/// The name of an access group, or what else tells it from others: without any, the device group still is not open to everyone.
+/// The name of an access group, or anything else that identifies it: even without a name, it keeps the device group from being
+/// open to everyone.
 fn access_group(one: &Value) -> String {
     let keys = ["DisplayName", "displayName", "name", "Id", "id", "ObjectId", "objectId"];
     let text = |key: &&str| one.get(*key).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
     keys.iter().find_map(text).unwrap_or("an access group without a name").to_owned()
 }
 
-/// The texts of a list, or one text. Something else is an error: a condition that loses its value holds for more devices.
+/// The texts of a list, or one text. Anything else is an error, because a condition that loses its value holds for more devices.
 fn texts(value: Option<&Value>, key: &str) -> Result<Vec<String>, String> {
     let text = |one: &Value| {
         let text = one.as_str().map(str::to_owned);
@@ -347,7 +350,7 @@ fn operator(value: Option<&Value>) -> Result<Operator, String> {
     })
 }
 
-/// The portal counts 0 to 3, the service 1, 2, 3, 6, 7.
+/// The level by its number: the portal counts 0 to 3, the service 1, 2, 3, 6, 7.
 fn remediation(level: &Value, is_portal: bool) -> Result<Remediation, String> {
     use Remediation::{ApproveAll, ApproveCore, ApproveNonTemporary, Full, None as Nothing};
     let found = match level {
@@ -389,7 +392,7 @@ fn flag(row: &Value, key: &str) -> bool {
     row.get(key).and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// A value in a message, cut.
+/// A value for a message, shortened.
 fn shown(value: Option<&Value>) -> String {
     let text = value.map_or_else(|| "nothing".to_owned(), |value| format!("`{value}`"));
     text.chars().take(80).collect()

@@ -1,6 +1,6 @@
-//! The conditions of all groups on tags, compiled so that a tag is asked once and not once a group.
+//! The tag conditions of all groups, compiled so that each tag is tested once and not once per group.
 //!
-//! Tags compare by a case of their own and are never composed. Which device carries which tag is for `groups`.
+//! Tags compare by their own case rule and are never composed. `groups` knows the tags of each device.
 
 use aho_corasick::AhoCorasick;
 use hashbrown::HashMap;
@@ -41,7 +41,7 @@ impl TagConditions {
         TagConditions { case, whole, parts, part_of }
     }
 
-    /// The ranks whose conditions on tags a tag meets, ascending.
+    /// The ranks whose tag conditions a tag meets, ascending.
     pub fn ranks(&self, tag: &str) -> Vec<u32> {
         let tag = self.case.key(tag);
         let mut ranks = self.whole.get(&*tag).cloned().unwrap_or_default();
@@ -61,7 +61,7 @@ impl TagConditions {
         ranks
     }
 
-    /// Whether some group looks at a tag.
+    /// Whether some group has a condition that the tag may meet.
     pub fn look_at(&self, tag: &str) -> bool {
         !self.ranks(tag).is_empty()
     }

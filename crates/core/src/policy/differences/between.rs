@@ -1,16 +1,16 @@
-//! What differs between two written values: each key and each member of a list for itself, so that nothing long hides it.
+//! The differences between two written values: one for each key and each member of a list, so that a long value hides none.
 //!
-//! Does not know what a value is for.
+//! Does not know the meaning of a value.
 
 use std::collections::BTreeMap;
 
 use super::{Area, Difference, DifferenceKind, ShownIn};
 use crate::policy::node::{Node, NodeKind};
 
-/// A longer value is said in short on screens: around what differs, with its length.
+/// Characters that screens show of a value. Of a longer one they show the part around the difference, and its length.
 const MOST_CHARACTERS: usize = 300;
 
-/// Characters before the first difference of two long texts that are shown with it.
+/// Characters shown before the first difference of two long texts.
 const LEAD: usize = 40;
 
 pub(super) struct PathComparison<'f> {
@@ -46,7 +46,7 @@ impl PathComparison<'_> {
         }
     }
 
-    /// The members of two lists; their order says nothing.
+    /// Compares the members of two lists in any order.
     pub(super) fn lists(&mut self, path: &str, was: &[Node], is: &[Node]) {
         let texts = |nodes: &[Node]| nodes.iter().map(written).collect();
         let (gone, mut added) = apart(texts(was), texts(is));
@@ -54,7 +54,8 @@ impl PathComparison<'_> {
         for old in gone {
             let before = node(was, &old);
             let name = before.as_ref().and_then(|before| super::text_of(before, "name")).map(str::to_owned);
-            // The same entry with other keys: by its name, or where two long ones would have to be compared by eye.
+            // The same entry with other keys: found by its name, or by similarity if two long ones would have to be compared by
+            // eye.
             let partner = added.iter().position(|new| match (&name, node(is, new)) {
                 (Some(name), Some(after)) => super::text_of(&after, "name") == Some(name.as_str()),
                 (None, Some(after)) => {
@@ -95,7 +96,7 @@ impl PathComparison<'_> {
     }
 }
 
-/// Says a text: in short on screens where it is long, and whole in documents.
+/// Adds a text: documents get all of it, screens a shortened form if it is long.
 pub(super) fn say(
     (area, kind): (Area, DifferenceKind),
     head: &str,
@@ -120,7 +121,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// What only one of two lists holds, each as often as it does.
+/// The members that only one of two lists has, each as often as it occurs.
 pub(super) fn apart(base: Vec<String>, new: Vec<String>) -> (Vec<String>, Vec<String>) {
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
     base.iter().for_each(|text| *counts.entry(text).or_default() -= 1);
@@ -133,7 +134,7 @@ pub(super) fn apart(base: Vec<String>, new: Vec<String>) -> (Vec<String>, Vec<St
     (gone, added)
 }
 
-/// A value in one line, keys in order, so that only what it says counts.
+/// A value on one line with sorted keys, so that only its content counts.
 fn written(node: &Node) -> String {
     match &node.kind {
         NodeKind::Null => "null".to_owned(),

@@ -124,7 +124,7 @@ fn every_key_of_the_settings_is_compared() {
     assert_eq!(settings_differences(new, new), []);
 }
 
-/// What screens say, or documents.
+/// The sentences that this kind of report shows.
 fn seen(base: &str, new: &str, hidden: ShownIn) -> Vec<String> {
     let found = differences(&set(base), &set(new)).into_iter();
     found.filter(|difference| difference.shown != hidden).map(|difference| difference.sentence).collect()

@@ -1,6 +1,6 @@
-//! The keys of what reads data beside the devices: lookups, hunting queries, list files.
+//! The keys for data besides the devices: lookups, hunting queries, list files.
 //!
-//! As [`super`] has them for the reader, the schema and the documents alike.
+//! Like [`super`], for the reader, the schema and the documents.
 
 use crate::policy::shape::{MappingKey, Shape, key, required};
 

@@ -1,4 +1,4 @@
-//! Dead rules: found, nothing else called dead, and what is called dead never changes a plan.
+//! Dead rules: they are found, no others are called dead, and a rule that is called dead never changes a plan.
 
 use std::collections::BTreeSet;
 
@@ -117,7 +117,7 @@ fn a_window_shorter_than_the_daily_report_is_told() {
     assert_eq!(codes(&rule("within: 48h")), Vec::<&str>::new());
 }
 
-/// A selector over few fields and values, so that contradictions and repetitions are frequent.
+/// A selector over few fields and values, so that contradictions and repetitions are common.
 fn selector(dice: &mut SeededNumbers, depth: u32) -> String {
     let mut pick = |bound: u64| dice.number() % bound;
     let value = ["a", "ab", "b"][pick(3) as usize];
@@ -173,7 +173,7 @@ fn fleet() -> Snapshot {
     builder.finish().0
 }
 
-/// What a set changes: additions and removals by device, without causes. `None` where its rules conflict.
+/// The changes of a set: additions and removals by device, without causes. `None` if its rules conflict.
 fn changes(rules: &[&String], snapshot: &Snapshot) -> Option<BTreeSet<String>> {
     let text = format!(
         "version: 1\nclaims: [A, B]\nfamilies: {{ ring: [r0, r1] }}\nrules:\n{}",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Resolves, and fails if that takes unreasonably long even for a debug build on a busy computer.
+/// Resolves, and fails if that takes too long even for a debug build on a busy computer.
 fn timed(text: &str) -> ResolvedSet {
     let start = Instant::now();
     let set = one(text);

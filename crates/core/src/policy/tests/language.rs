@@ -1,6 +1,6 @@
-//! The language reference says what the code does: its tables are those of the readers.
+//! The language reference agrees with the code: its tables are generated from the readers'.
 //!
-//! The policies printed in it are checked with all others in `tests/docs.rs`.
+//! `tests/docs.rs` checks the policies printed in it, as in all documents.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::policy::keys;
 use crate::policy::operators::{Operand, kind_name, operators};
 use crate::policy::shape::{MappingKey, Shape};
 
-/// What a marker `<!-- table: … -->` stands for.
+/// The table for a marker `<!-- table: … -->`.
 fn table(marker: &str) -> String {
     match marker {
         "fields" => field_table(),
@@ -97,7 +97,7 @@ fn meaning_table() -> String {
     table
 }
 
-/// What each form of operand is, by operator, as a Markdown table.
+/// The forms of operands, by operator, as a Markdown table.
 fn operand_table() -> String {
     let mut table = String::from(
         "| kind | one value | a list | one or a list | other |\n| --- | --- | --- | --- | --- |\n",

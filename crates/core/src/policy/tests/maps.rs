@@ -1,6 +1,6 @@
-//! `maps` and the filters `map:NAME` and `default:TEXT`, as they are written.
+//! The syntax of `maps` and of the filters `map:NAME` and `default:TEXT`.
 //!
-//! What templates yield with them is tested in `desired`.
+//! `desired` tests the tags that templates yield with them.
 
 use super::*;
 

@@ -30,7 +30,7 @@ pub(super) fn sources(files: &[(&str, &str)], data: &[(&str, &str)]) -> Sources 
     sources
 }
 
-/// A set whose findings are compared.
+/// A resolved set whose findings tests compare.
 pub(super) struct ResolvedSet {
     pub(super) sources: Sources,
     pub(super) policy: Policy,
@@ -44,12 +44,12 @@ pub(super) fn set(files: &[(&str, &str)], data: &[(&str, &str)]) -> ResolvedSet 
     ResolvedSet { sources, policy, findings }
 }
 
-/// One file; `version: 1` is put before it.
+/// Resolves one file; puts `version: 1` before it.
 pub(super) fn one(text: &str) -> ResolvedSet {
     set(&[("p.yaml", &format!("version: 1\n{text}"))], &[])
 }
 
-/// One file read where tags that differ only in case are one.
+/// Resolves one file with tags that compare without case.
 pub(super) fn one_without_case(text: &str) -> ResolvedSet {
     let sources = sources(&[("p.yaml", &format!("version: 1\n{text}"))], &[]);
     let (policy, findings) = resolve(&sources, TagCase::Insensitive, now());
@@ -92,7 +92,7 @@ impl ResolvedSet {
         findings.map(|finding| finding.code).collect()
     }
 
-    /// The only finding that is no note.
+    /// The only finding that is not a note.
     pub(super) fn only(&self) -> &Diagnostic {
         let findings: Vec<_> =
             self.findings.iter().filter(|finding| finding.severity != Severity::Note).collect();
@@ -100,7 +100,7 @@ impl ResolvedSet {
         findings[0]
     }
 
-    /// Asserts that there is nothing but notes.
+    /// Asserts that there are only notes.
     pub(super) fn sound(self) -> Policy {
         let all: Vec<_> = self.findings.iter().filter(|finding| finding.severity != Severity::Note).collect();
         assert!(all.is_empty(), "{all:#?}");

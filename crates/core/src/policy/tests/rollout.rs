@@ -1,4 +1,4 @@
-//! `guard.rollout`: what is understood of it, and which rollouts cannot be carried out or see too late.
+//! `guard.rollout`: how it is parsed, and which rollouts cannot be carried out or notice faults too late.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a selector must not read because the set writes it.
+//! Selectors that read what the set writes.
 
 use super::*;
 

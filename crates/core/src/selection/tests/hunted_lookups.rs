@@ -24,7 +24,7 @@ fn resolved(text: &str) -> Policy {
     policy
 }
 
-/// The devices that each rule surely selects and on which it is undecided, and the codes of the warnings; or the errors.
+/// The devices that each rule certainly selects, those on which it is undecided, and the codes of the warnings; or the errors.
 type LookupMatches = Result<(Vec<Vec<u32>>, Vec<Vec<u32>>, Vec<&'static str>), Vec<(&'static str, String)>>;
 
 fn found(text: &str, results: &str) -> LookupMatches {

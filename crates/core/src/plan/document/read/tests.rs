@@ -1,10 +1,10 @@
 //! Plans of other versions, damaged plans, and hostile ones.
 //!
-//! Plans that this tool wrote itself are in `plan::tests`.
+//! `plan::tests` reads plans that mdetag wrote itself.
 
 use super::*;
 
-/// The least that other tools may write.
+/// The shortest plan that another tool may write.
 const LEAST: &str = r#"{
     "formatVersion": "1.7", "tool": "other", "createdAt": "2026-11-22T03:00:00Z", "now": "2026-11-22T03:00:00Z",
     "later": { "unknown": true }, "tenant": {}, "policy": { "digest": "d" },

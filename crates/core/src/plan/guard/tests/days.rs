@@ -1,9 +1,9 @@
-//! The caps of a day: what counts against them, and what does not.
+//! The day's caps: which changes count, and which do not.
 
 use super::*;
 use crate::plan::{ChangeKey, ChangeWhat, PlannedFamily, RuleReference, document};
 
-/// What a run that removes `T` from those devices leaves behind.
+/// The work of a run that removed `T` from these devices.
 fn work(removed: std::ops::Range<usize>) -> std::collections::HashSet<ChangeKey> {
     let what = || ChangeWhat::Remove("T".into());
     removed.map(|index| ChangeKey { device: format!("{index:06}").into(), what: what() }).collect()
@@ -108,7 +108,7 @@ fn a_day_counts_neither_what_was_undone_nor_what_an_allowance_covered_nor_replac
     assert_eq!(past.removals_per_tag.get("T").copied(), Some(9), "another axis is not covered");
 }
 
-/// Ten swaps of `T` for `New`, members of one family, where `T` goes because its rule no longer holds.
+/// Ten swaps of `T` for `New` in one family, in which `T` is removed because its rule no longer holds.
 fn swapping() -> Plan {
     let mut plan = removing(10, 100);
     let place = sources().place(SPAN);
@@ -128,7 +128,7 @@ fn swapping() -> Plan {
     plan
 }
 
-/// What counts for a day of a run with this plan that ended without some of its additions.
+/// The count for a day of a run with this plan that ended without some of its additions.
 fn day_after(plan: &Plan, unwritten: std::ops::Range<usize>) -> u64 {
     let changed = work(0..10);
     let mut confirmed = changed.clone();
@@ -151,7 +151,7 @@ fn day_after(plan: &Plan, unwritten: std::ops::Range<usize>) -> u64 {
     past.removals
 }
 
-/// What a plan adds to the day.
+/// The plan's own count for the day.
 fn of_day(plan: Plan) -> u64 {
     let (Ok(safe) | Err(safe)) = SafePlan::new(plan, &Guard::default(), &[allow("removals=10")], &sources())
         .map(|safe| safe.plan().clone())
