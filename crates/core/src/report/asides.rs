@@ -29,15 +29,9 @@ impl<'a> Model<'a> {
         asides.chain(unresolved_rows(plan))
     }
 
-    /// The rows that a table of changes has beside them: everything for drift, and for a plan the devices on which a template yields
-    /// no tag, for which no other row speaks.
+    /// The rows that a table of changes has beside them: what is not done, and the devices on which a template yields no tag.
     pub fn rows_beside(&self) -> impl Iterator<Item = ReportRow<'a>> + '_ {
-        let subject = self.input.subject;
-        self.aside_rows().filter(move |row| match subject {
-            Subject::Drift => true,
-            Subject::Plan => row.unresolved.is_some(),
-            _ => false,
-        })
+        self.aside_rows().filter(|_| self.input.subject != Subject::Applied)
     }
 
     /// Groups of what is not done, with their class; pending ones last.

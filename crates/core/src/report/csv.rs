@@ -43,22 +43,28 @@ const COLUMNS: [&str; WIDTH] = [
 const OF_CHANGE: usize = 15;
 const WIDTH: usize = OF_CHANGE + 8;
 
+/// A last column on a simulated tenant: the first line of every report says so.
+const SANDBOX: &str = "SANDBOX";
+
 /// Writes the report.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn csv(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(out);
-    writer.write_record(COLUMNS).map_err(io_error)?;
+    let (title, mark) = if model.is_sandbox() { (Some(SANDBOX), Some("yes")) } else { (None, None) };
+    writer.write_record(COLUMNS.into_iter().chain(title)).map_err(io_error)?;
+    let mark = || mark.map(str::to_owned);
     for row in model.rows().chain(model.lost_rows()).chain(model.rows_beside()) {
         let cells = cells(model, &row);
         let cells = cells.iter().map(|cell| escape::csv(cell).into_owned());
-        writer.write_record(cells.chain([const { String::new() }; WIDTH - OF_CHANGE])).map_err(io_error)?;
+        let cells = cells.chain([const { String::new() }; WIDTH - OF_CHANGE]).chain(mark());
+        writer.write_record(cells).map_err(io_error)?;
     }
     for one in consequences::foreseen(model).iter().flat_map(|found| &found.moves) {
         let cells = move_cells(one);
         let cells = cells.iter().map(|cell| escape::csv(cell).into_owned());
-        writer.write_record(cells).map_err(io_error)?;
+        writer.write_record(cells.chain(mark())).map_err(io_error)?;
     }
     writer.flush()
 }
@@ -166,6 +172,22 @@ mod tests {
         assert_eq!(rows(&plan, Subject::Drift)[0][WIDTH - 1], "");
     }
 
+    #[test]
+    fn the_first_line_of_a_simulated_tenant_says_so_and_every_row_has_as_many_cells() {
+        let mut plan = fixtures::regrouped();
+        let text = |plan: &crate::plan::Plan| {
+            let mut out = Vec::new();
+            csv(&Model::new(Input::new(Subject::Plan, plan)), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(!text(&plan).contains(SANDBOX));
+        plan.header.tenant.cloud = Some("sandbox".to_owned());
+        let text = text(&plan);
+        assert!(text.lines().next().unwrap().ends_with(",\"SANDBOX\""), "{text}");
+        let rows = ::csv::Reader::from_reader(text.as_bytes()).into_records().map(Result::unwrap);
+        assert!(rows.map(|row| row[WIDTH].to_owned()).all(|mark| mark == "yes"));
+    }
+
     /// A pipe without a reader.
     struct BrokenPipe;
 
@@ -210,6 +232,23 @@ mod tests {
             let row = text.lines().find(|row| row.contains("srv-37")).unwrap();
             assert!(row.starts_with(r#""withheld","add","#), "{row}");
             assert!(row.contains(r#""unresolved: lookup.cmdb.owner noRow""#), "{row}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_done_is_a_row_with_its_class_in_a_plan_too() {
+        let mut plan = fixtures::example();
+        let held = crate::plan::DeviceChange { id: "held".into(), ..plan.changes[0].clone() };
+        let changes = held.add.len() + held.remove.len() + usize::from(held.value.is_some());
+        plan.withheld =
+            vec![crate::plan::Withheld::new(crate::plan::WithheldReason::Protected, None, vec![held])];
+        for subject in [Subject::Plan, Subject::Drift] {
+            let mut out = Vec::new();
+            csv(&Model::new(Input::new(subject, &plan)), &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let rows =
+                text.lines().filter(|row| row.contains("\"held\"") && row.starts_with("\"protected\""));
+            assert_eq!(rows.count(), changes);
         }
     }
 

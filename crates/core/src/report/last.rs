@@ -2,15 +2,18 @@
 //!
 //! Does not escape: names are as the policy, the file of device groups and the devices have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::plan::{LastDevices, LastOf, Plan};
+use crate::apply::{ChangeOutcome, Outcome};
+use crate::plan::{ChangeWhat, LastDevices, LastOf, Plan};
 
 use super::change::ReportedChange;
 use super::escape::clip;
+use super::model::RunEnd;
 use super::words::number;
 
 /// Names of groups and rules in one mark.
@@ -23,9 +26,21 @@ const LONGEST: usize = 60;
 pub(super) struct LastDeviceMarks<'p>(BTreeMap<&'p str, Vec<&'p LastDevices>>);
 
 impl<'p> LastDeviceMarks<'p> {
-    pub(super) fn of(plan: &'p Plan) -> LastDeviceMarks<'p> {
+    /// What a plan leaves without any device; at the end of its run, only what the run did: one removal that did not happen, and the
+    /// tag is still on a device.
+    pub(super) fn of(plan: &'p Plan, run: Option<&RunEnd>) -> LastDeviceMarks<'p> {
+        let left = |ended: &ChangeOutcome| match &ended.key.what {
+            ChangeWhat::Remove(tag)
+                if !matches!(ended.outcome, Outcome::Done | Outcome::Noop | Outcome::Gone) =>
+            {
+                Some(tag.clone())
+            }
+            _ => None,
+        };
+        let left: HashSet<Arc<str>> = run.iter().flat_map(|run| &run.outcomes).filter_map(left).collect();
         let mut marks: BTreeMap<&str, Vec<&LastDevices>> = BTreeMap::new();
-        for last in &plan.last_devices {
+        for last in plan.last_devices.iter().filter(|last| last.tags.iter().all(|tag| !left.contains(&**tag)))
+        {
             last.tags.iter().for_each(|tag| marks.entry(&**tag).or_default().push(last));
         }
         LastDeviceMarks(marks)
@@ -87,6 +102,42 @@ pub(super) fn documents<'p>(marks: &[&'p LastDevices]) -> Vec<LastDevicesDocumen
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::ChangeKey;
+
+    #[test]
+    fn a_run_that_did_not_remove_a_tag_everywhere_left_it_on_a_device() {
+        let last = |of, tags: &[&str]| LastDevices {
+            of,
+            name: "x".to_owned(),
+            tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),
+        };
+        let plan = Plan {
+            last_devices: vec![
+                last(LastOf::Tag, &["T"]),
+                last(LastOf::Group, &["T", "U"]),
+                last(LastOf::Tag, &["V"]),
+            ],
+            ..Plan::default()
+        };
+        let ended = |tag: &str, outcome| ChangeOutcome {
+            key: ChangeKey { device: "a".into(), what: ChangeWhat::Remove(tag.into()) },
+            outcome,
+            error: None,
+        };
+        let marks = |outcomes: &[ChangeOutcome]| {
+            let run = RunEnd { outcomes: outcomes.to_vec(), ..RunEnd::default() };
+            let marks = LastDeviceMarks::of(&plan, Some(&run));
+            ["T", "U", "V"].map(|tag| marks.on(ReportedChange::Remove(tag)).len())
+        };
+        assert_eq!(
+            marks(&[ended("T", Outcome::Done), ended("U", Outcome::Noop), ended("V", Outcome::Gone)]),
+            [2, 1, 1]
+        );
+        assert_eq!(
+            marks(&[ended("T", Outcome::Done), ended("U", Outcome::Refused), ended("V", Outcome::Unknown)]),
+            [1, 0, 0]
+        );
+    }
 
     #[test]
     fn a_mark_names_what_is_left_besides_the_tag() {

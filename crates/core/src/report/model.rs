@@ -181,7 +181,6 @@ pub struct Model<'a> {
     pub outcomes: [u64; Outcome::ALL.len()],
     /// Changes that the base wants too, by their number in the order of rows.
     before: FixedBitSet,
-    /// None for a run: its plan said them.
     marks: LastDeviceMarks<'a>,
 }
 
@@ -200,11 +199,7 @@ impl<'a> Model<'a> {
             classes: [0; Class::ALL.len()],
             outcomes: [0; Outcome::ALL.len()],
             before,
-            marks: if input.run.is_some() {
-                LastDeviceMarks::default()
-            } else {
-                LastDeviceMarks::of(input.plan)
-            },
+            marks: LastDeviceMarks::of(input.plan, input.run),
         };
         model.parts = match input.run {
             Some(run) => vec![model.ended_part(run)],
