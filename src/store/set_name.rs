@@ -3,14 +3,23 @@
 //! A set is known by its repository and its roots, and the root of a file is its folder. So a set is the same whether its folder
 //! or a file in it is named, and whatever counts for one spelling counts for all.
 //!
+//! Outside of a repository a set has two names, one from where it was typed and one from the root of the file system: a copy of the
+//! folder elsewhere is the same set, and so is the same folder typed from elsewhere.
+//!
 //! A repository has many addresses: by https and by ssh, with a port or `.git`, in another case. All of them name one.
 //!
 //! Reads no file.
 
-/// The name of the set that these arguments stand for; paths are relative to the repository's root.
-pub fn name<'a>(origin: &str, arguments: impl Iterator<Item = &'a str>) -> String {
-    let mut arguments: Vec<String> =
-        arguments.map(|argument| plain(argument.trim_end_matches('/'))).collect();
+/// The name of the set that these arguments stand for, each in its spellings: relative to the repository's root, or, where there is
+/// no repository, relative to the working directory and absolute.
+pub fn name(origin: &str, arguments: impl Iterator<Item = Vec<String>>) -> String {
+    let spelled = |spellings: Vec<String>| {
+        let mut spellings: Vec<String> =
+            spellings.iter().map(|spelling| plain(spelling.trim_end_matches('/'))).collect();
+        spellings.dedup();
+        spellings.join("|")
+    };
+    let mut arguments: Vec<String> = arguments.map(spelled).collect();
     arguments.sort_unstable();
     arguments.dedup();
     format!("{} {}", plain(&repository(origin)), arguments.join(" "))
@@ -66,9 +75,14 @@ fn is_one_repository(one: &str, other: &str) -> bool {
     one == other || address(one) == address(other)
 }
 
-/// Names stand beside each other with spaces between them.
+/// Names stand beside each other with spaces between them, and spellings of one with `|`.
 fn plain(text: &str) -> String {
-    text.replace('%', "%25").replace(' ', "%20")
+    text.replace('%', "%25").replace(' ', "%20").replace('|', "%7C")
+}
+
+/// Whether any spelling of one argument and any of another one agree.
+fn agree(one: &str, other: &str, with: impl Fn(&str, &str) -> bool) -> bool {
+    one.split('|').any(|one| other.split('|').any(|other| with(one, other)))
 }
 
 /// Whether two sets share a root, or a root of one lies in a root of the other. What was done for one counts for the other then.
@@ -80,9 +94,12 @@ pub fn overlap(one: &str, other: &str) -> bool {
     else {
         return false;
     };
-    let meet = |one: &str, other: &str| is_below(one, other) || is_below(other, one);
+    let meet = |one: &str, other: &str| {
+        let (one, other) = (root(one), root(other));
+        is_below(one, other) || is_below(other, one)
+    };
     is_one_repository(origin, other_origin)
-        && one.split(' ').map(root).any(|one| other.split(' ').map(root).any(|other| meet(one, other)))
+        && one.split(' ').any(|one| other.split(' ').any(|other| agree(one, other, meet)))
 }
 
 /// Whether a set holds every file of another one: each argument of that lies in one of its own.
@@ -95,22 +112,22 @@ pub fn covers(whole: &str, part: &str) -> bool {
         return false;
     };
     is_one_repository(origin, part_origin)
-        && part.split(' ').all(|part| whole.split(' ').any(|whole| is_below(part, whole)))
+        && part.split(' ').all(|part| whole.split(' ').any(|whole| agree(part, whole, is_below)))
 }
 
 /// Whether they are one set: the same roots, whichever files of them are named, or one holds the other.
 pub fn is_one(one: &str, other: &str) -> bool {
-    let roots = |name: &str| {
-        let (origin, arguments) = name.split_once(' ').unwrap_or(("", name));
-        let mut roots: Vec<String> = arguments.split(' ').map(|argument| root(argument).to_owned()).collect();
-        roots.sort_unstable();
-        roots.dedup();
-        (origin.to_owned(), roots)
+    let (Some((origin, roots)), Some((other_origin, other_roots))) =
+        (one.split_once(' '), other.split_once(' '))
+    else {
+        return one == other;
     };
-    let is_same = |one: (String, Vec<String>), other: (String, Vec<String>)| {
-        one.1 == other.1 && is_one_repository(&one.0, &other.0)
+    let is_same = |one: &str, other: &str| root(one) == root(other);
+    let all_in = |one: &str, other: &str| {
+        one.split(' ').all(|one| other.split(' ').any(|other| agree(one, other, is_same)))
     };
-    covers(one, other) || covers(other, one) || is_same(roots(one), roots(other))
+    let has_same_roots = || all_in(roots, other_roots) && all_in(other_roots, roots);
+    covers(one, other) || covers(other, one) || is_one_repository(origin, other_origin) && has_same_roots()
 }
 
 /// The root of an argument: a folder itself, the folder of a file.
@@ -127,7 +144,9 @@ fn root(argument: &str) -> &str {
 
 fn is_below(path: &str, folder: &str) -> bool {
     match folder {
-        "." => !path.starts_with('/') && path != ".." && !path.starts_with("../"),
+        "." => {
+            !path.starts_with('/') && path.get(1..2) != Some(":") && path != ".." && !path.starts_with("../")
+        }
         _ => path
             .strip_prefix(folder)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || folder == "/"),
@@ -139,7 +158,33 @@ mod tests {
     use super::*;
 
     fn set(arguments: &str) -> String {
-        name("https://git.example.com/a/b", arguments.split(' '))
+        name("https://git.example.com/a/b", arguments.split(' ').map(one))
+    }
+
+    fn one(argument: &str) -> Vec<String> {
+        vec![argument.to_owned()]
+    }
+
+    #[test]
+    fn outside_of_a_repository_a_set_is_the_same_wherever_it_is_typed_and_wherever_its_copy_lies() {
+        let of = |relative: &str, absolute: &str| {
+            name("", [vec![relative.to_owned(), absolute.to_owned()]].into_iter())
+        };
+        let here = of("policies", "/a b/policies");
+        for other in [
+            of("a b/policies", "/a b/policies"),
+            of("../policies", "/a b/policies"),
+            of("p.yaml", "/a b/policies/p.yaml"),
+            of("policies", "/copy/policies"),
+            name("", [one("policies")].into_iter()),
+        ] {
+            assert!(overlap(&here, &other) && overlap(&other, &here), "{other}");
+            assert!(is_one(&here, &other) && is_one(&other, &here), "{other}");
+        }
+        assert!(covers(&here, &of("p.yaml", "/a b/policies/p.yaml")));
+        for other in [of("other", "/a b/other"), of("c|policies", "/c|policies")] {
+            assert!(!overlap(&here, &other) && !is_one(&here, &other), "{other}");
+        }
     }
 
     #[test]
@@ -153,13 +198,13 @@ mod tests {
         for other in ["other", "policies2", "policies2/p.yaml", "/policies"] {
             assert!(!overlap(&whole, &set(other)) && !overlap(&set(other), &whole), "{other}");
         }
-        assert!(!overlap(&whole, &name("", ["policies"].into_iter())), "another repository");
+        assert!(!overlap(&whole, &name("", [one("policies")].into_iter())), "another repository");
         assert!(overlap(&set("policies/a.yaml"), &set("policies/b.yaml")));
     }
 
     #[test]
     fn a_set_is_the_same_by_every_address_of_its_repository() {
-        let of = |address: &str| name(address, ["policies"].into_iter());
+        let of = |address: &str| name(address, [one("policies")].into_iter());
         let github = of("https://github.com/o/r");
         for address in [
             "https://github.com/o/r.git",
@@ -216,8 +261,8 @@ mod tests {
 
     #[test]
     fn spaces_in_names_separate_nothing() {
-        let spaced = name("", ["my policies"].into_iter());
-        assert!(!overlap(&spaced, &name("", ["policies"].into_iter())));
-        assert!(overlap(&spaced, &name("", ["my policies/p.yaml"].into_iter())));
+        let spaced = name("", [one("my policies")].into_iter());
+        assert!(!overlap(&spaced, &name("", [one("policies")].into_iter())));
+        assert!(overlap(&spaced, &name("", [one("my policies/p.yaml")].into_iter())));
     }
 }

@@ -161,3 +161,28 @@ fn a_run_of_a_part_that_ended_early_is_found_by_the_whole_set() {
     project.run(&["apply", "--resume", "--sandbox", "--auto-approve"]).exits(0);
     assert!(project.fleet().values().all(|(_, value)| value == "High"));
 }
+
+#[test]
+fn a_set_is_the_same_from_every_folder_inside_and_outside_of_a_repository() {
+    for is_repository in [true, false] {
+        let (project, ids, _) = tagged("", 100);
+        if !is_repository {
+            std::fs::remove_dir_all(project.path().join(".git")).unwrap();
+        }
+        for count in [10, 20] {
+            project.write("policies/p.yaml", &without(&ids[..count], ""));
+            apply(&project, &["policies"], 0);
+        }
+        project.write("policies/p.yaml", &without(&ids[..30], ""));
+        let elsewhere = tempfile::tempdir().unwrap();
+        let state = project.path().join(".mdetag").to_string_lossy().into_owned();
+        for (folder, set) in [
+            (elsewhere.path(), project.path().join("policies").to_string_lossy().into_owned()),
+            (&*project.path().join("policies"), "p.yaml".to_owned()),
+        ] {
+            let mut command = project.command(&["plan", "--sandbox", "--state", &state, &set]);
+            let refused = crate::project::ran(command.current_dir(folder).output().unwrap()).exits(3).out;
+            assert!(refused.contains("20 + 10 of 100"), "{is_repository} {set}: {refused}");
+        }
+    }
+}
