@@ -1,13 +1,13 @@
-//! Error texts without what differs from call to call, so that one cause is one group however many calls met it.
+//! Error texts without the parts that differ from call to call, so that each cause is one group, however many calls met it.
 //!
 //! The service puts a request id, a time or the device's id into its texts.
 
 use std::borrow::Cow;
 
-/// Hexadecimal digits that make an id of a word: a half of a trace id; words of a language have fewer.
+/// The number of hexadecimal digits from which a word is an id: half a trace id. Words of a language have fewer.
 const ID_DIGITS: usize = 16;
 
-/// The text with each id and time as `…`. `device` is the id of the device that the text is about.
+/// The text with each id and time replaced by `…`. `device` is the id of the device that the text is about.
 pub(super) fn alike<'a>(error: &'a str, device: &str) -> Cow<'a, str> {
     let is_word = |scalar: char| scalar.is_alphanumeric() || matches!(scalar, '-' | ':' | '.' | '+' | '_');
     let mut kept = String::new();
@@ -30,7 +30,7 @@ pub(super) fn alike<'a>(error: &'a str, device: &str) -> Cow<'a, str> {
     if is_changed { Cow::Owned(kept) } else { Cow::Borrowed(error) }
 }
 
-/// A UUID, a device id, a trace id.
+/// Whether a word is a UUID, a device id or a trace id.
 fn is_id(word: &str) -> bool {
     let digits = word.bytes().filter(u8::is_ascii_hexdigit).count();
     digits >= ID_DIGITS

@@ -1,4 +1,4 @@
-//! What a report lists beside the changes: withheld, contested, pending, protected and unresolved.
+//! The rows of a report besides the changes: withheld, contested, pending, protected and unresolved.
 
 use crate::plan::{Plan, Withheld};
 
@@ -6,8 +6,8 @@ use super::change::{Class, ReportRow, ReportedChange, device_rows};
 use super::model::{Model, Subject};
 
 impl<'a> Model<'a> {
-    /// What is contested, pending, withheld, protected or unresolved, one a row. A plan that was read from a file has only samples
-    /// of what is not unresolved.
+    /// What is contested, pending, withheld, protected or unresolved, one per row. A plan from a file has only samples, except of
+    /// the unresolved.
     pub fn aside_rows(&self) -> impl Iterator<Item = ReportRow<'a>> + '_ {
         let plan = self.plan();
         let asides = self.asides().flat_map(move |(class, aside)| {
@@ -29,12 +29,12 @@ impl<'a> Model<'a> {
         asides.chain(unresolved_rows(plan))
     }
 
-    /// The rows that a table of changes has beside them: what is not done, and the devices on which a template yields no tag.
+    /// The rows that go with a table of changes: what is not done, and the devices on which a template yields no tag.
     pub fn rows_beside(&self) -> impl Iterator<Item = ReportRow<'a>> + '_ {
         self.aside_rows().filter(|_| self.input.subject != Subject::Applied)
     }
 
-    /// Groups of what is not done, with their class; pending ones last.
+    /// Groups of changes that are not made, with their class; pending ones last.
     pub fn asides(&self) -> impl Iterator<Item = (Class, &'a Withheld)> + use<'a> {
         let plan = self.plan();
         let withheld = plan.withheld.iter().map(|withheld| (Class::of(withheld.reason), withheld));
@@ -42,7 +42,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Devices on which a template yields no tag, one a row.
+/// Devices on which a template yields no tag, one per row.
 fn unresolved_rows(plan: &Plan) -> impl Iterator<Item = ReportRow<'_>> {
     plan.unresolved.iter().flat_map(|entry| {
         entry.devices.iter().map(move |device| ReportRow {

@@ -1,7 +1,7 @@
-//! Texts that the program carries or makes for other programs, as documents: help, pages of diagnostics, manual pages,
+//! Texts that mdetag contains or generates for other programs, as documents: help, pages of diagnostics, manual pages,
 //! completions.
 //!
-//! The texts are ours: they are not escaped.
+//! The texts are our own, so they are not escaped.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
-//! One change as reports see it: what changes, as which finding, in which half, and sums over changes.
+//! One change as reports see it: its content, its class as a finding, its half, and sums over changes.
 //!
-//! Holds no text for people but single words: how they read is for the renderers.
+//! Contains no text for people except single words; the renderers phrase it.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -14,7 +14,7 @@ use crate::plan::{
 use super::escape;
 
 mdetag_vocabulary::words! {
-    /// What a difference is as a finding.
+    /// The class of a difference as a finding.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Class {
         /// A tag that the device should carry.
@@ -23,19 +23,19 @@ mdetag_vocabulary::words! {
         Extra = "extra",
         Value = "value",
         Contested = "contested",
-        /// The service refuses the device: tried again later. Listed, but no drift.
+        /// The service refuses a change of the device: tried again later. Listed, but no drift.
         Unwritable = "unwritable",
-        /// Written, and not shown by the service yet.
+        /// Written, but not shown by the service yet.
         Pending = "pending",
-        /// Not done: the inventory is untrusted, or data is missing.
+        /// Not done, because the inventory is untrusted or data is missing.
         Withheld = "withheld",
-        /// Not done: a protection matches. Listed, but no drift.
+        /// Not done, because a protection matches. Listed, but no drift.
         Protected = "protected",
     }
 }
 
 impl Class {
-    /// The class of what is withheld for a reason.
+    /// The class of changes that are withheld for this reason.
     pub fn of(reason: WithheldReason) -> Class {
         match reason {
             WithheldReason::Protected => Class::Protected,
@@ -52,12 +52,12 @@ impl Class {
 }
 
 mdetag_vocabulary::words! {
-    /// Which of the two halves a change belongs to when there is a base.
+    /// The half of the report that a change is in, if there is a base.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum ChangeOrigin {
         /// Only this policy set wants it.
         ThisChange = "thisChange",
-        /// The base wants it too: drift that was there already.
+        /// The base wants it too, so the drift existed before.
         Before = "before",
     }
 }
@@ -72,15 +72,15 @@ impl ChangeOrigin {
     }
 }
 
-/// What changes on a device, with its names.
+/// A change of a device, with names instead of indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReportedChange<'a> {
     Add(&'a str),
     Remove(&'a str),
     Value {
-        /// As read; `None` where the service reports none.
+        /// As read; `None` if the service reports none.
         from: Option<&'a str>,
-        /// As it should be.
+        /// As wanted.
         to: DeviceValue,
     },
 }
@@ -104,7 +104,7 @@ impl<'a> ReportedChange<'a> {
         }
     }
 
-    /// The tag, in quotes where white space ends it, or `Normal → High`.
+    /// The tag, in quotes if white space is at its ends, or `Normal → High`.
     pub fn label(self) -> String {
         match self {
             ReportedChange::Add(tag) | ReportedChange::Remove(tag) => escape::tag(tag).into_owned(),
@@ -119,7 +119,7 @@ impl<'a> ReportedChange<'a> {
         }
     }
 
-    /// The class of such a change when it is planned.
+    /// The class of such a change in a plan.
     pub fn class(self) -> Class {
         match self {
             ReportedChange::Add(_) => Class::Missing,
@@ -135,23 +135,23 @@ pub struct ReportRow<'a> {
     pub id: &'a str,
     pub name: Option<&'a str>,
     pub what: ReportedChange<'a>,
-    /// Why; `None` for an outcome whose change the plan does not hold.
+    /// Why; `None` for the outcome of a change that the plan lacks.
     pub cause: Option<CauseIndex>,
-    /// As a finding.
+    /// Its class as a finding.
     pub class: Class,
-    /// Which half; `None` without a base, and for what is not planned.
+    /// Its half; `None` without a base, and for anything that is not planned.
     pub origin: Option<ChangeOrigin>,
     /// Why it is withheld, contested or pending.
     pub aside: Option<&'a Withheld>,
-    /// The template that yields no tag on the device: `what` names it, for want of a tag.
+    /// The template that yields no tag on the device: `what` then names the template.
     pub unresolved: Option<(&'a Unresolved, GapReason)>,
     pub outcome: Option<&'a ChangeOutcome>,
-    /// Whether it is no change of the plan: it puts a tag back that a call took along.
+    /// Whether it is no change of the plan but puts back a tag that a call removed by accident.
     pub is_put_back: bool,
 }
 
 impl ReportRow<'_> {
-    /// `add`, `remove` or `value`; `putBack` for a tag that a call took along.
+    /// `add`, `remove` or `value`; `putBack` for a tag that a call removed by accident.
     pub fn action(&self) -> &'static str {
         if self.is_put_back { "putBack" } else { self.what.action() }
     }

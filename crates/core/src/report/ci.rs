@@ -1,7 +1,7 @@
-//! The manners of CI systems, as text: collapsible groups, annotations at policy lines, code quality.
+//! Output for CI systems as text: collapsible groups, annotations at policy lines, code quality.
 //!
-//! Writes to no file and reads no environment: who calls hands the variables in and prints what comes out. Names that could
-//! be read as a command are escaped here, too.
+//! Writes no file and reads no environment: the caller passes the variables in and prints the result. Escapes names that could be
+//! read as a command.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -22,13 +22,13 @@ pub enum System {
     Azure,
 }
 
-/// GitHub shows ten annotations of each severity a step; the others would be dropped without a word.
+/// GitHub shows ten annotations of each severity per step, and silently drops the others.
 const ANNOTATIONS: usize = 10;
 
-/// The most characters of a step summary: GitHub takes 1 MiB, and a character may take three bytes of it.
+/// The most characters of a step summary. GitHub accepts 1 MiB, and a character may take three bytes of it.
 pub const SUMMARY_CHARS: usize = 300_000;
 
-/// The CI system whose variables are set, by a look-up of variables.
+/// The CI system that these variables identify.
 pub fn detect(variable: impl Fn(&str) -> Option<String>) -> Option<System> {
     let is_set = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if is_set("GITHUB_ACTIONS") {
@@ -42,7 +42,7 @@ pub fn detect(variable: impl Fn(&str) -> Option<String>) -> Option<System> {
     }
 }
 
-/// The line that opens a collapsible group. `now` is for GitLab, which wants the second.
+/// The line that opens a collapsible group. GitLab's includes the time, `now`.
 pub fn group(system: System, title: &str, now: Timestamp) -> String {
     match system {
         System::Github => format!("::group::{}\n", escape::github_message(title)),
@@ -55,7 +55,7 @@ pub fn group(system: System, title: &str, now: Timestamp) -> String {
     }
 }
 
-/// The line that closes it.
+/// The line that closes the group.
 pub fn end_group(system: System, title: &str, now: Timestamp) -> String {
     match system {
         System::Github => "::endgroup::\n".to_owned(),
@@ -72,7 +72,7 @@ fn section(title: &str) -> String {
     format!("mdetag_{name}")
 }
 
-/// One annotation; `None` where the system knows none of this severity.
+/// An annotation; `None` if the system has none of this severity.
 pub fn annotation(
     system: System,
     severity: Severity,
@@ -116,7 +116,7 @@ pub fn annotation(
     }
 }
 
-/// Annotations for what a report found, the most severe and the largest first.
+/// Annotations for a report's findings, the most severe and largest first.
 pub fn annotations(system: System, model: &Model<'_>) -> String {
     let mut findings = findings(model);
     findings.sort_by_key(|finding| (finding.severity, std::cmp::Reverse(finding.changes)));
@@ -236,7 +236,7 @@ mod tests {
         let issues: Value =
             serde_json::from_str(&code_quality(&Model::new(Input::new(Subject::Drift, &plan)))).unwrap();
         assert_eq!(issues[0]["location"]["path"], "policies/servers.yaml");
-        // The removal of `env/test` is the riskiest and comes first; its claim stands at line 4.
+        // The removal of `env/test` is the riskiest and comes first; its claim is at line 4.
         assert_eq!(issues[0]["location"]["lines"]["begin"], 4);
         assert_eq!(issues[1]["location"]["lines"]["begin"], 12);
         assert_eq!(issues[0]["fingerprint"].as_str().unwrap().len(), 64);

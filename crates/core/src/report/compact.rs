@@ -1,7 +1,7 @@
-//! A comment for which there is too little room, in whole lines: what is refused, how much must be read, the sums; and the hidden
+//! A comment with too little room for groups, in whole lines: refusals, the number of things to read, the sums; and the hidden
 //! marker at the end of every comment.
 //!
-//! Shows no group: where one fits, `markdown` does.
+//! Shows no group. If one fits, `markdown` is used instead.
 
 use crate::policy::ShownIn;
 
@@ -14,20 +14,20 @@ use super::sentences;
 use super::words::{counted, length, number};
 use crate::plan::TenantReference;
 
-/// The least length of a comment, in characters: room for its marker and the sums of any plan.
+/// The smallest length of a comment, in characters: room for its marker and the sums of any plan.
 pub const MIN_CHARS: usize = 1_000;
 
-/// Refusals before the rest is a number.
+/// Refusals that are listed before the rest becomes a number.
 const REFUSALS: usize = 2;
 
-/// The hidden text by which a job finds its own comment again, to replace it.
+/// The hidden text by which a job finds its earlier comment, to replace it.
 pub(super) fn marker(model: &Model<'_>) -> String {
     let tenant = &model.plan().header.tenant;
     let name = model.input.comment_of.or(tenant.name.as_deref()).or(tenant.id.as_deref());
     marked(model.input.subject, name.unwrap_or_default())
 }
 
-/// The same for findings that forbid a plan.
+/// The marker of a comment about findings that prevent a plan.
 pub(super) fn marker_of(subject: Subject, tenant: &TenantReference) -> String {
     marked(subject, tenant.name.as_deref().or(tenant.id.as_deref()).unwrap_or_default())
 }
@@ -65,7 +65,7 @@ pub(super) fn write(model: &Model<'_>, max_chars: usize) -> String {
     within(&lines, &marker(model), max_chars)
 }
 
-/// Whole lines from the first as far as there is room before the marker. Nothing where not even that fits.
+/// The first whole lines that fit before the marker. Empty if not even the marker fits.
 pub(super) fn within(lines: &[String], marker: &str, max_chars: usize) -> String {
     let Some(mut left) = max_chars.checked_sub(length(marker)) else { return String::new() };
     let mut text = String::new();

@@ -1,6 +1,6 @@
-//! What a plan causes in the tenant's device groups, in the sentences that several renderers share.
+//! The effects of a plan on the tenant's device groups, in sentences that several renderers share.
 //!
-//! Names of groups, tags and devices come from elsewhere: each renderer passes its own way to escape them.
+//! Names of groups, tags and devices come from outside: each renderer passes its own function to escape them.
 
 use crate::plan::consequences::{Consequences, GroupCheck, GroupMove, MoveDoubt, RemediationChange};
 
@@ -8,19 +8,19 @@ use super::escape::clip;
 use super::model::{Model, Subject};
 use super::words::{counted, noun_for, number};
 
-/// Access groups and tags that are named in one sentence before the rest is a number.
+/// Access groups and tags that a sentence names before the rest becomes a number.
 pub(super) const NAMES: usize = 5;
 
 /// How a renderer shows a name.
 pub type Escape<'a> = &'a dyn Fn(&str) -> String;
 
-/// What the report foresees; nothing for a run, which is over.
+/// The predicted effects; `None` for a run, which is over.
 pub fn foreseen<'a>(model: &Model<'a>) -> Option<&'a Consequences> {
     let plan = model.plan();
     plan.groups.as_ref().filter(|_| model.input.subject != Subject::Applied)
 }
 
-/// Moves that the base's device groups predict beyond those of the file at hand. Not escaped.
+/// Moves that the base's device groups predict and the current file does not. Not escaped.
 pub fn of_base(model: &Model<'_>) -> Option<String> {
     let plan = model.plan();
     let base = plan.base_groups.as_ref().filter(|_| model.input.subject != Subject::Applied)?;
@@ -44,7 +44,7 @@ pub fn of_base(model: &Model<'_>) -> Option<String> {
     ))
 }
 
-/// What must be read before any move: how many devices the file is wrong about. Not escaped.
+/// A warning to read before any move: for how many devices the file is wrong. Not escaped.
 pub fn doubt(check: &GroupCheck) -> Option<String> {
     if check.differ == 0 && check.reliable {
         return None;
@@ -105,7 +105,7 @@ pub fn sentence(one: &GroupMove, escape: Escape<'_>) -> String {
     text
 }
 
-/// What a move does to automatic remediation.
+/// The effect of a move on automatic remediation.
 pub fn remediation(change: RemediationChange) -> &'static str {
     match change {
         RemediationChange::Rises => "automatic remediation RISES",
@@ -115,7 +115,7 @@ pub fn remediation(change: RemediationChange) -> &'static str {
     }
 }
 
-/// The same in a word, for a cell or a label.
+/// That effect in one word, for a cell or a label.
 pub fn change_word(change: RemediationChange) -> &'static str {
     match change {
         RemediationChange::Rises => "rises",
@@ -125,7 +125,7 @@ pub fn change_word(change: RemediationChange) -> &'static str {
     }
 }
 
-/// Why a move cannot be relied on.
+/// Why a move may be wrong.
 pub fn doubts(one: &GroupMove, escape: Escape<'_>) -> Option<String> {
     let why = |doubt: &MoveDoubt| match doubt {
         MoveDoubt::LiveGroups => "the service reports other groups than the file predicts".to_owned(),
@@ -152,7 +152,7 @@ pub fn counts(found: &Consequences) -> Vec<(&str, u64, u64)> {
     both.map(|(before, after)| (&*before.name, before.devices, after.devices)).collect()
 }
 
-/// `Exposure weight: 1,204.50 → 1,210.00 (+5.50)`, where it changes.
+/// `Exposure weight: 1,204.50 → 1,210.00 (+5.50)`, if it changes.
 pub fn exposure(found: &Consequences) -> Option<String> {
     let (before, after) = (found.exposure.before, found.exposure.after);
     let sign = match after.cmp(&before) {
@@ -173,7 +173,7 @@ fn hundredths(value: u64) -> String {
     format!("{}.{:02}", number(value / 100), value % 100)
 }
 
-/// Whether more happens without an approval, or more people see the devices.
+/// Whether the move lets more happen without an approval, or more people see the devices.
 pub fn widens(one: &GroupMove) -> bool {
     one.remediation == RemediationChange::Rises || !one.gain.is_empty()
 }

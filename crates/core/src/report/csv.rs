@@ -1,6 +1,6 @@
-//! One change a row, for spreadsheets: every cell quoted, and none that a spreadsheet would compute.
+//! One change per row, for spreadsheets: every cell is quoted, and none is a formula.
 //!
-//! Not meant to be read back by programs: `json` and `ndjson` keep names as they are.
+//! Not meant for programs: `json` and `ndjson` keep names unchanged.
 
 use std::io::{self, Write};
 
@@ -39,7 +39,7 @@ const COLUMNS: [&str; WIDTH] = [
     "unreliable",
 ];
 
-/// Columns that say something of a change; those behind them are of a move between device groups.
+/// Columns about a change; the rest are about a move between device groups.
 const OF_CHANGE: usize = 15;
 const WIDTH: usize = OF_CHANGE + 8;
 
@@ -69,7 +69,7 @@ pub fn csv(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     writer.flush()
 }
 
-/// Writes the report with a byte order mark, without which Excel takes UTF-8 for the local code page.
+/// Writes the report with a byte order mark; without it, Excel reads UTF-8 in the local code page.
 ///
 /// # Errors
 /// Those of the writer.
@@ -78,7 +78,7 @@ pub fn csv_bom(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     csv(model, out)
 }
 
-/// The writer's own error: the conversion of the `csv` crate loses the kind, and with it that a pipe is broken.
+/// The writer's own error. The conversion of the `csv` crate loses its kind, and so hides that a pipe is broken.
 pub(super) fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -120,7 +120,7 @@ fn cells(model: &Model<'_>, row: &ReportRow<'_>) -> [String; OF_CHANGE] {
     ]
 }
 
-/// A move between device groups: its tags stand in the column of the tag.
+/// A move between device groups: its tags are in the column of the tag.
 fn move_cells(one: &GroupMove) -> [String; WIDTH] {
     let mut cells = [const { String::new() }; WIDTH];
     let (of_change, of_move) = cells.split_at_mut(OF_CHANGE);

@@ -1,7 +1,7 @@
-//! Fits the tables of a comment into so many characters: removals and failures whole or in short form, then the largest of
-//! the rest, and a note that says what was cut.
+//! Fits the tables of a comment into a number of characters: removals and failures in full or short form, then the largest of the
+//! rest, and a note about what was cut.
 //!
-//! Knows rows only as text; what they say is for `markdown`.
+//! Sees rows only as text; `markdown` writes them.
 
 use itertools::Itertools;
 
@@ -13,7 +13,7 @@ use super::words::{counted, length, number};
 
 const HEADER: &str = "| | Tag or value | Devices | Why | Where |\n|---|---|---:|---|---|\n";
 
-/// What a note about the cut may take.
+/// Characters reserved for the note about the cut.
 const NOTE: usize = 240;
 
 /// A row as text, and whether it must be seen.
@@ -21,12 +21,12 @@ struct CutRow {
     text: String,
     must: bool,
     rank: (bool, u64),
-    /// Groups that it stands for.
+    /// Number of groups in the row.
     groups: u64,
     sum: Totals,
 }
 
-/// One table a half, all of them within `room` characters.
+/// One table per half, within `room` characters together.
 pub(super) fn tables(
     halves: &[Vec<Line<'_, '_>>],
     room: usize,
@@ -42,7 +42,7 @@ pub(super) fn tables(
     let is_short = needed > left;
     let mut shorts = Vec::new();
     if is_short {
-        // The halves share the room by the number of their rows that must be seen.
+        // The halves share the room in proportion to their rows that must be shown.
         let musts: Vec<usize> =
             halves.iter().map(|(rows, _)| rows.iter().filter(|row| row.must).count()).collect();
         let all = musts.iter().sum::<usize>().max(1);
@@ -85,7 +85,7 @@ fn rendered(line: &Line<'_, '_>, row: &dyn Fn(&Line<'_, '_>) -> String) -> CutRo
     CutRow { text: row(line), must, rank: line.rank(), groups, sum }
 }
 
-/// The rows that fit, in their order; the largest are chosen first.
+/// The rows that fit, in their order. The largest are chosen first.
 fn fill(rows: &[CutRow], is_short: bool, left: &mut usize) -> String {
     let mut chosen: Vec<bool> = rows.iter().map(|row| row.must && !is_short).collect();
     let others = (0..rows.len()).filter(|at| !rows[*at].must);
@@ -122,7 +122,7 @@ fn fill(rows: &[CutRow], is_short: bool, left: &mut usize) -> String {
     table
 }
 
-/// Groups that must be seen, one line a cause: every name with its count as far as there is room, every count in any case.
+/// Groups that must be shown, one line per cause: as many names as fit, each with its count, and every count in any case.
 fn short(
     lines: &[Line<'_, '_>],
     room: usize,
@@ -176,7 +176,7 @@ fn short(
     text + "\n"
 }
 
-/// As many items as fit behind a head, and how many do not.
+/// Appends as many items as fit after a head, and the number of the rest.
 fn append_items(text: &mut String, items: &[(u64, String)], left: &mut usize) {
     const REST: usize = 60;
     for (at, (_, item)) in items.iter().enumerate() {

@@ -1,6 +1,6 @@
-//! Findings as people and other tools read them: on their source line, as a JSON document, as SARIF, as GitHub annotations.
+//! Findings for people and other tools: with their source line, as a JSON document, as SARIF, as GitHub annotations.
 //!
-//! Finds nothing and prints nothing. Text of files is hostile here as everywhere: it passes through `escape`.
+//! Finds nothing and prints nothing. Text from files is hostile, as everywhere: it passes through `escape`.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use crate::diagnostic::{Diagnostic, Severity, Sources, Span};
 use crate::pages;
 use crate::policy::Policy;
 
-/// The longest line that is shown; from a longer one only the place is.
+/// The longest line that is shown. Of a longer one only the place is shown.
 const MAX_LINE: usize = 2_000;
 
-/// Each finding on its source line, and a last line that counts them. Nothing for no finding.
+/// Each finding with its source line, and a last line that counts them. Empty without findings.
 pub fn human(sources: &Sources, findings: &[Diagnostic], style: &Style) -> String {
     let lines = Lines::new(sources);
     let width = style.width.clamp(60, 200);
@@ -33,7 +33,7 @@ pub fn human(sources: &Sources, findings: &[Diagnostic], style: &Style) -> Strin
     text
 }
 
-/// What a set without findings holds.
+/// A summary of a set without findings.
 pub fn clean(policy: &Policy, files: usize) -> String {
     format!(
         "{} in {} with {}: no findings\n",
@@ -43,7 +43,7 @@ pub fn clean(policy: &Policy, files: usize) -> String {
     )
 }
 
-/// One finding without a source: why a command could not do its work.
+/// A finding without a source: why a command could not do its work.
 pub fn failure(finding: &Diagnostic, style: &Style) -> String {
     let sources = Sources::default();
     let lines = Lines::new(&sources);
@@ -53,7 +53,7 @@ pub fn failure(finding: &Diagnostic, style: &Style) -> String {
     text
 }
 
-/// How many of which: `2 errors, 1 warning, 3 notes`.
+/// The number of each kind: `2 errors, 1 warning, 3 notes`.
 pub fn summary(findings: &[Diagnostic]) -> String {
     let parts = [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
         let count = count(findings, severity);
@@ -87,14 +87,14 @@ fn group<'f>(lines: &Lines<'f>, finding: &'f Diagnostic) -> Group<'f> {
         let rest = if more > 0 { format!(", … {more} more") } else { String::new() };
         elements.push(Level::NOTE.message(format!("devices: {}{rest}", sample.join(", "))).into());
     }
-    // One step a line: joined, a cure with a command in it cannot be read, let alone copied.
+    // One step per line: joined, help with a command in it is unreadable and cannot be copied.
     for step in finding.help.iter().flat_map(|help| help.lines()) {
         elements.push(Level::HELP.message(escape::terminal(step)).into());
     }
     title.elements(elements)
 }
 
-/// Where the lines of each source start: findings are many, and files are large.
+/// The line starts of each source, kept because findings are many and files are large.
 struct Lines<'s> {
     sources: &'s Sources,
     starts: Vec<std::cell::OnceCell<Vec<u32>>>,
@@ -122,7 +122,7 @@ impl<'s> Lines<'s> {
         })
     }
 
-    /// The line (from 0) that holds a byte, and its first byte.
+    /// The line (from 0) that contains a byte, and the line's first byte.
     fn line(&self, span: Span, at: u32) -> (usize, u32) {
         let starts = self.starts(span);
         let line = starts.partition_point(|start| *start <= at).saturating_sub(1);
@@ -141,7 +141,7 @@ impl<'s> Lines<'s> {
         Region { line, column, end_line, end_column }
     }
 
-    /// The first line of a span with a caret below it, or its place alone where the line is too long to be read or may hold a secret.
+    /// The first line of a span with a caret below it; only the place if the line is too long or may contain a secret.
     fn shown(&self, span: Span, label: Option<&'s str>, is_primary: bool, is_hidden: bool) -> Element<'s> {
         let source = self.sources.file(span.source);
         let path = escape::terminal(&source.name);
@@ -157,7 +157,7 @@ impl<'s> Lines<'s> {
         let (from, to) = (from.min(shown.len()), to.min(shown.len()));
         let kind = if is_primary { AnnotationKind::Primary } else { AnnotationKind::Context };
         let annotation = kind.span(from..to.max(from)).label(label.map(escape::terminal));
-        // A build log takes `##vso[…]` and `##[…]` anywhere in a line for a command. `%#` has the same bytes and columns.
+        // Build logs read `##vso[…]` and `##[…]` anywhere in a line as a command. `%#` keeps bytes and columns the same.
         let harmless = shown.replace("##[", "%#[").replace("##vso", "%#vso");
         Snippet::source(harmless).line_start(line + 1).path(path).annotation(annotation).into()
     }
@@ -330,7 +330,7 @@ fn with_help(finding: &Diagnostic, between: &str) -> String {
     }
 }
 
-/// GitHub workflow commands: one annotation a finding, at its lines.
+/// GitHub workflow commands: one annotation per finding, at its lines.
 pub fn github(sources: &Sources, findings: &[Diagnostic]) -> String {
     let lines = Lines::new(sources);
     let mut text = String::new();
@@ -347,7 +347,7 @@ pub fn github(sources: &Sources, findings: &[Diagnostic]) -> String {
                 .push(format!("file={}", escape::github_property(&lines.sources.file(span.source).name)));
             properties.push(format!("line={}", region.line));
             properties.push(format!("endLine={}", region.end_line));
-            // Columns are only understood within one line.
+            // Columns only count within one line.
             if region.line == region.end_line {
                 properties.push(format!("col={}", region.column));
                 properties.push(format!("endColumn={}", region.end_column));

@@ -1,6 +1,6 @@
-//! What `doctor` found: the checks, the calls left, and what probes measured, as text and as a document.
+//! The results of `doctor`: the checks, the remaining calls and the measurements of probes, as text and as a document.
 //!
-//! Checks nothing. What it shows holds no secret, because no check takes one.
+//! Checks nothing. It shows no secret, because no check contains one.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -15,22 +15,22 @@ use crate::time::Timestamp;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoctorCheck {
-    /// What is checked.
+    /// The subject of the check.
     pub name: &'static str,
-    /// Whether it needs nobody's attention.
+    /// Whether it needs no action.
     pub is_good: bool,
     pub found: String,
-    /// Steps, one a line.
+    /// Steps, one per line.
     pub help: Option<String>,
 }
 
 impl DoctorCheck {
-    /// Nothing to do.
+    /// A check that needs no action.
     pub fn good(name: &'static str, found: impl Into<String>) -> DoctorCheck {
         DoctorCheck { name, is_good: true, found: found.into(), help: None }
     }
 
-    /// Something to do.
+    /// A check that needs action.
     pub fn bad(name: &'static str, found: impl Into<String>, help: impl Into<String>) -> DoctorCheck {
         DoctorCheck { name, is_good: false, found: found.into(), help: Some(help.into()) }
     }
@@ -42,22 +42,22 @@ pub struct LaneBudget {
     pub lane: Lane,
     /// Calls that are left.
     pub left: u32,
-    /// Calls that an hour has.
+    /// The hourly limit.
     pub of: u32,
 }
 
-/// What is known once the sign-in worked.
+/// Facts that are known after a successful sign-in.
 #[derive(Clone, Debug)]
 pub struct SignedIn<'a> {
     pub tenant: &'a TenantReference,
     pub budget: Vec<LaneBudget>,
-    /// What probes measured and runs saw; empty where there is none.
+    /// The findings of probes and runs; empty without any.
     pub service: ServiceProfile,
     /// The time by which findings are too old to count.
     pub now: Timestamp,
 }
 
-/// Writes the checks for people. `is_sandbox`: whether a simulated tenant was asked for.
+/// Writes the checks for people. `is_sandbox`: whether the tenant is simulated.
 pub fn human(is_sandbox: bool, checks: &[DoctorCheck], signed_in: Option<&SignedIn<'_>>) -> String {
     let mut text = String::new();
     if is_sandbox {
@@ -66,7 +66,7 @@ pub fn human(is_sandbox: bool, checks: &[DoctorCheck], signed_in: Option<&Signed
     for check in checks {
         let mark = if check.is_good { "ok  " } else { "bad " };
         text.push_str(&format!("{mark} {:<12} {}\n", check.name, terminal(&check.found)));
-        // Of a check that is good the steps are only for the document.
+        // The steps of a good check are only in the document.
         for step in check.help.iter().filter(|_| !check.is_good).flat_map(|help| help.lines()) {
             text.push_str(&format!("     {:<12} {}\n", "", terminal(step)));
         }

@@ -1,6 +1,6 @@
-//! How a run ended, for people: outcomes, why it stopped, how to continue.
+//! The end of a run for people: outcomes, why it stopped, how to continue.
 //!
-//! The plan itself is shown by `human`.
+//! `human` shows the plan itself.
 
 use std::io::{self, Write};
 
@@ -18,7 +18,7 @@ use super::words::{counted, noun_for, number, outcome_phrase};
 /// The most lost tags that are listed without `--details`.
 const MOST_LOST: usize = 20;
 
-/// After a plan that was shown: changes that did not end as planned, and how the run ended.
+/// For a reader who has just seen the plan: changes that did not end as planned, and the end of the run.
 pub(super) fn what_differs(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
     for part in &model.parts {
@@ -41,7 +41,7 @@ pub(super) fn what_differs(model: &Model<'_>, style: &Style, out: &mut dyn Write
     write(model, style, out)
 }
 
-/// How the run ended, and how to continue.
+/// The end of the run, and how to continue.
 pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let Some(run) = model.input.run else { return Ok(()) };
     let is_bad = Outcome::ALL.into_iter().any(|outcome| outcome.is_bad() && model.outcome(outcome) > 0)
@@ -57,7 +57,7 @@ pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io
         write_prose(&format!("because {}", terminal(reason)), Paint::Plain, (2, 4), style, out)?;
     }
     for (purpose, command) in ways_on(run) {
-        // Never broken: it is there to be copied.
+        // Never wrapped, so that it can be copied.
         writeln!(out, "  {purpose}: {}", terminal(&command))?;
     }
     if let Some(sentence) = shown_by(run) {
@@ -76,7 +76,7 @@ pub(super) fn write(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io
     Ok(())
 }
 
-/// Tags that calls took along, each with its device.
+/// Tags that calls removed by accident, each with its device.
 fn write_lost(model: &Model<'_>, run: &RunEnd, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let paint = if lost::counts(&run.lost).1 > 0 { Paint::Bad } else { Paint::Plain };
     for sum in lost::sums(&run.lost) {
@@ -93,13 +93,13 @@ fn write_lost(model: &Model<'_>, run: &RunEnd, style: &Style, out: &mut dyn Writ
     }
 }
 
-/// Until when changes wait for the list.
+/// The time until which changes wait for the list.
 pub(super) fn shown_by(run: &RunEnd) -> Option<String> {
     let moment = run.shown_by?;
     Some(format!("the rest waits until the list shows what was written, at the latest at {moment}"))
 }
 
-/// The commands that go on from here, each with what it is for. A plain resume does not get past a gate that failed.
+/// The commands that continue from here, each with its purpose. A plain resume does not pass a failed gate.
 pub(super) fn ways_on(run: &RunEnd) -> Vec<(&'static str, String)> {
     let RunEnd { run_id, resume_flags, tenant_flags, .. } = run;
     if run.halt.is_some() {
@@ -109,13 +109,13 @@ pub(super) fn ways_on(run: &RunEnd) -> Vec<(&'static str, String)> {
     }
     let named = if run.is_default_set { String::new() } else { format!(" {run_id}") };
     let resume = run.is_resumable.then(|| format!("mdetag apply --resume{named}{resume_flags}"));
-    // Without a run there is nothing to resume: what waits is planned again.
+    // Without a run there is nothing to resume: waiting changes are planned again.
     let again =
         (run.run_id.is_empty() && run.shown_by.is_some()).then(|| format!("mdetag apply{tenant_flags}"));
     run.next_plan.clone().or(resume).or(again).into_iter().map(|command| ("to continue", command)).collect()
 }
 
-/// `8,412 of 9,000 changes done, 3 failed, 585 not attempted`: every outcome that occurred, so that they add up.
+/// `8,412 of 9,000 changes done, 3 failed, 585 not attempted`: every outcome that occurred, so that the numbers add up.
 pub(super) fn outcomes(model: &Model<'_>) -> String {
     let total: u64 = model.outcomes.iter().sum();
     let done = model.outcome(Outcome::Done);

@@ -1,7 +1,7 @@
-//! Makes text that comes from devices, tags, files and the service harmless: one function a target.
+//! Makes text from devices, tags, files and the service harmless: one function per target.
 //!
-//! Names are hostile: whoever can name a device can name it `=cmd|…`, `@everyone` or `::error::`. Every renderer passes
-//! every text that it did not write itself through the function of its target. Does not decide where text goes.
+//! Names are hostile: whoever can name a device can name it `=cmd|…`, `@everyone` or `::error::`. Every renderer passes every
+//! foreign text through the function of its target. Does not decide where text goes.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -12,9 +12,9 @@ pub use super::json_log::{JsonLog, json_document, json_text};
 
 use crate::text::{is_formula, push_visible, visible};
 
-/// For terminals and logs: what is invisible is written out, and nothing is left that a CI system's log reader takes for a
-/// command (`::error::` where a line could begin with it, `##[…]` and `##vso[…]` anywhere). Any output may end in a log, so
-/// every other target begins with this; JSON keeps the text and has [`JsonLog`].
+/// For terminals and logs: invisible characters are escaped, and nothing is left that the log reader of a CI system takes for a
+/// command (`::error::` where a line could start with it, `##[…]` and `##vso[…]` anywhere). Any output may end in a log, so every
+/// other target starts with this; JSON keeps the text and has [`JsonLog`].
 pub fn terminal(text: &str) -> Cow<'_, str> {
     let shown = visible(text);
     if !shown.contains("::") && !shown.contains("##") {
@@ -37,7 +37,8 @@ pub fn terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Whether text begins with an IPv6 address such as `::1`. No command's name is one: it would end in `-` or a letter beyond f.
+/// Whether text starts with an IPv6 address such as `::1`. No command's name is one: it would end in `-` or contain a letter
+/// beyond f.
 fn starts_with_address(text: &str) -> bool {
     let end = text.find(|scalar: char| !(scalar.is_ascii_hexdigit() || matches!(scalar, ':' | '.')));
     let (address, rest) = text.split_at(end.unwrap_or(text.len()));
@@ -45,12 +46,12 @@ fn starts_with_address(text: &str) -> bool {
     ends_word && address.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
-/// A tag with the white space at its ends made visible by quotes.
+/// A tag, in quotes if white space is at its ends.
 pub fn tag(text: &str) -> Cow<'_, str> {
     if text.trim() == text { Cow::Borrowed(text) } else { Cow::Owned(format!("\"{text}\"")) }
 }
 
-/// At most `limit` characters; a longer text ends in `…`. Cut before escaping, so that no escape is halved.
+/// At most `limit` characters; a longer text ends in `…`. Cut before escaping, so that no escape is cut in half.
 pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
     match text.char_indices().nth(limit) {
         None => Cow::Borrowed(text),
@@ -61,15 +62,15 @@ pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
     }
 }
 
-/// For Markdown: a code span. Only there do GitHub, GitLab and Azure DevOps all leave markup, HTML, mentions, references
-/// and bare links alone; in plain text even an entity for `@` becomes a mention.
+/// For Markdown: a code span. Only there do GitHub, GitLab and Azure DevOps all ignore markup, HTML, mentions, references and
+/// bare links; in plain text even an entity for `@` becomes a mention.
 pub fn markdown(text: &str) -> String {
     let shown = terminal(text);
     if shown.is_empty() {
         return "*(empty)*".to_owned();
     }
-    // In a table a pipe ends the cell even inside a code span, unless a backslash stands before it; what two backslashes do
-    // differs between renderers. Runs of backticks end spans, and longer ones are no delimiters at all.
+    // In a table a pipe ends the cell even inside a code span, unless a backslash precedes it; renderers differ on two
+    // backslashes. Runs of backticks end spans, and longer runs are not delimiters at all.
     let spell_pipes = shown.contains('\\');
     let spell_ticks = shown.contains("```");
     let mut span = String::with_capacity(shown.len() + 8);
@@ -107,7 +108,7 @@ pub fn html(text: &str) -> String {
     safe
 }
 
-/// JSON inside a `<script>` element: nothing in it can end the element or open a comment.
+/// JSON inside a `<script>` element: nothing in it can end the element or start a comment.
 pub fn json_island(json: &str) -> String {
     let json = json_text(json);
     let mut safe = String::with_capacity(json.len() + json.len() / 32);
@@ -122,7 +123,7 @@ pub fn json_island(json: &str) -> String {
     safe
 }
 
-/// For a cell of CSV (quoting is the writer's): in one line, and an apostrophe before what a spreadsheet would compute.
+/// For a cell of CSV (the writer quotes it): one line, with an apostrophe before anything that a spreadsheet would evaluate.
 pub fn csv(text: &str) -> Cow<'_, str> {
     let shown = terminal(text);
     if is_formula(text) || is_formula(&shown) { Cow::Owned(format!("'{shown}")) } else { shown }
@@ -150,7 +151,7 @@ pub fn azure_property(text: &str) -> String {
 
 fn replace(text: &str, pairs: &[(char, &str)]) -> String {
     let mut safe = String::with_capacity(text.len() + 8);
-    // Line breaks are kept (encoded) for commands whose message has several lines.
+    // Line breaks are kept (encoded) for commands with messages of several lines.
     for piece in text.split_inclusive(['\r', '\n']) {
         let end = piece.trim_end_matches(['\r', '\n']);
         for scalar in terminal(end).chars().chain(piece[end.len()..].chars()) {
@@ -163,10 +164,10 @@ fn replace(text: &str, pairs: &[(char, &str)]) -> String {
     safe
 }
 
-/// All but the unreserved characters of RFC 3986 and the slash.
+/// Everything except the unreserved characters of RFC 3986 and the slash.
 const UNUSUAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// A relative path as the URI reference of SARIF: `/` between segments, everything unusual percent-encoded.
+/// A relative path as a URI reference for SARIF: `/` between segments, everything unusual percent-encoded.
 pub fn uri(path: &str) -> String {
     let slashed = path.replace('\\', "/");
     let path = slashed.strip_prefix("./").unwrap_or(&slashed);
@@ -174,7 +175,7 @@ pub fn uri(path: &str) -> String {
     format!("{scheme}{}", utf8_percent_encode(path, UNUSUAL))
 }
 
-/// For the message of a SARIF result, in which brackets make links.
+/// For the message of a SARIF result, where brackets make links.
 pub fn sarif(text: &str) -> String {
     terminal(text).replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
 }
@@ -185,7 +186,7 @@ pub fn openmetrics(text: &str) -> String {
     shown.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// A word of a command line that is meant to be copied into a POSIX shell.
+/// A word of a command line, to be copied into a POSIX shell.
 pub fn shell(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) && terminal(word) == word {
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
     use crate::text::is_deceptive;
 
-    /// Text that is rich in what renderers stumble over.
+    /// Text full of characters that confuse renderers.
     fn hostile() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             Just("::error::"),

@@ -1,7 +1,7 @@
-//! Why a device has, gets or loses a tag, for people: the verdict first, then who won and lost, then every condition beside
-//! what the device actually has.
+//! Why a device has, gets or loses a tag, for people: the verdict first, then the winning and losing rules, then every condition
+//! beside the device's actual value.
 //!
-//! Decides nothing: verdicts and traces are `explain`'s.
+//! Decides nothing: `explain` gives verdicts and traces.
 
 use std::io::{self, Write};
 
@@ -17,7 +17,7 @@ use super::escape::{clip, terminal};
 use super::style::{Paint, Style, prose};
 use super::words::{counted, noun_for, number};
 
-/// Rules that do not apply and are shown as one line, before the others are only counted.
+/// Rules that do not apply and get a line each, before the rest is only counted.
 const IDLE: usize = 20;
 
 /// Writes the explanation as JSON.
@@ -29,7 +29,7 @@ pub fn json(explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// Writes the explanation for people. With details the conditions of every rule are shown, not only of those that matter.
+/// Writes the explanation for people. With details it shows the conditions of every rule, not only of those that matter.
 ///
 /// # Errors
 /// Those of the writer.
@@ -123,7 +123,7 @@ fn tag_lines(tag: &TagExplained, style: &Style, out: &mut dyn Write) -> io::Resu
     if let Some((planned, allowed, base)) = tag.cap {
         let of = counted(base, "device");
         let removals = counted(tag.removals, "removal");
-        // A rename removes the old name where it adds the new one: no cap counts that.
+        // A rename removes the old name and adds the new one; caps do not count that.
         let renamed = match tag.removals.saturating_sub(planned) {
             0 => String::new(),
             renamed if renamed == tag.removals => ", which a rename makes and no limit counts".to_owned(),
@@ -186,7 +186,7 @@ fn value_lines(value: &ValueExplained, style: &Style, out: &mut dyn Write) -> io
     statements(&value.statements, out)
 }
 
-/// What keeps a tag or value as it is; nothing where the reason is all that is known.
+/// Why a tag or value is kept; empty if the reason is all that is known.
 fn stays(stay: Option<&KeptBy>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let Some(stay) = stay else { return Ok(()) };
     let place = stay.place.as_ref().map_or_else(String::new, |place| format!(" at {}", at(place)));
@@ -212,7 +212,7 @@ fn stays(stay: Option<&KeptBy>, style: &Style, out: &mut dyn Write) -> io::Resul
     sentence(&text, Paint::Notice, 2, style, out)
 }
 
-/// Who says what, the winners first.
+/// The statements, the winners first.
 fn statements(statements: &[Statement], out: &mut dyn Write) -> io::Result<()> {
     let name = statements.iter().map(|said| said.rule.chars().count()).max().unwrap_or(0);
     let says = statements.iter().map(|said| said.says.chars().count()).max().unwrap_or(0);
@@ -225,7 +225,7 @@ fn statements(statements: &[Statement], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The rules that have a say with their conditions; the others in short.
+/// The rules that decide, with their conditions; the others in short.
 fn rules(explanation: &Explanation, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let asked = match &explanation.tags[..] {
         [tag] if explanation.value.is_none() => Some(tag.tag.as_str()),
@@ -256,7 +256,7 @@ fn rules(explanation: &Explanation, style: &Style, out: &mut dyn Write) -> io::R
     Ok(())
 }
 
-/// Whether a rule could be about a tag: it names it, or a pattern that might.
+/// Whether a rule could concern a tag: it names the tag, or a pattern that may match it.
 fn names(rule: &Stated, tag: &str) -> bool {
     rule.says.iter().any(|said| {
         said.strip_prefix(['+', '-'])
@@ -264,7 +264,7 @@ fn names(rule: &Stated, tag: &str) -> bool {
     })
 }
 
-/// A rule or protection: whether it applies, what it says, and its conditions or the first that fails.
+/// A rule or protection: whether it applies, its effect, and its conditions or the first that fails.
 fn stated(stated: &Stated, is_full: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let says: Vec<String> = stated.says.iter().map(|said| shown(said)).collect();
     let says = if says.is_empty() { String::new() } else { format!("  {}", says.join(" ")) };
@@ -295,7 +295,7 @@ fn stated(stated: &Stated, is_full: bool, style: &Style, out: &mut dyn Write) ->
     }
 }
 
-/// Why a template yields no tag, and where to look.
+/// Why a template yields no tag, and where to look for the cause.
 fn why_no_tag(no_tag: &NoTag) -> String {
     let placeholder = shown(&no_tag.placeholder);
     let source = no_tag.source.as_deref().map_or_else(String::new, shown);
@@ -326,7 +326,7 @@ fn why_no_tag(no_tag: &NoTag) -> String {
     }
 }
 
-/// Which unknown data a rule or protection depends on, and what follows.
+/// The unknown data that a rule or protection depends on, and the consequence.
 fn undecided(stated: &Stated) -> String {
     let follows = match stated.priority {
         Some(_) => "what it would change stays as it is",
@@ -339,7 +339,7 @@ fn undecided(stated: &Stated) -> String {
     format!("cannot be decided{unknown}; {follows}")
 }
 
-/// The innermost condition that nobody knows.
+/// The innermost unknown condition.
 fn first_unknown(condition: &Condition) -> Option<&Condition> {
     let inner = || condition.children.iter().find_map(first_unknown);
     condition.holds.is_none().then(|| inner().unwrap_or(condition))
@@ -353,7 +353,7 @@ fn mark(holds: Option<bool>) -> &'static str {
     }
 }
 
-/// The innermost condition that makes the whole fail, or that nobody knows.
+/// The innermost condition that makes the whole fail, or that is unknown.
 fn first_failure(condition: &Condition) -> Option<&Condition> {
     if condition.holds == Some(true) {
         return None;
@@ -361,7 +361,7 @@ fn first_failure(condition: &Condition) -> Option<&Condition> {
     Some(condition.children.iter().find_map(first_failure).unwrap_or(condition))
 }
 
-/// Levels of nesting that are indented: a policy may nest deeper than a terminal is wide.
+/// The most levels of nesting that are indented, because a policy may nest deeper than a terminal is wide.
 const DEEPEST: usize = 20;
 
 fn condition(tree: &Condition, depth: usize, style: &Style, out: &mut dyn Write) -> io::Result<()> {

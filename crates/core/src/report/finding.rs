@@ -1,6 +1,6 @@
-//! Groups as findings at places of the policy: what SARIF, JUnit, code quality and CI annotations are made of.
+//! Groups as findings at places of the policy: the source of SARIF, JUnit, code quality and CI annotations.
 //!
-//! Messages hold names as they are; each renderer escapes them for its target.
+//! Messages contain names unchanged; each renderer escapes them for its target.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -19,29 +19,31 @@ use super::renamed;
 use super::sentences;
 use super::words::{self, counted, noun_for, number, outcome_phrase};
 
-/// The most findings of a report; code-scanning services take a few thousand. The rest becomes one finding with its counts.
+/// The most findings of a report, because code-scanning services accept a few thousand. The rest becomes one finding with its
+/// counts.
 pub const MOST: usize = 4_000;
 
-/// The most devices of a lost tag that are named.
+/// The most devices that are named for a lost tag.
 const MOST_LOST: usize = 20;
 
 #[derive(Clone, Debug)]
 pub struct ReportFinding<'a> {
-    /// What found it: `rule/NAME`, `unselected/CLAIM`, `family/NAME`, `retired`, `renamed/TO`, `default`, `guard/AXIS`, …
+    /// The origin of the finding: `rule/NAME`, `unselected/CLAIM`, `family/NAME`, `retired`, `renamed/TO`, `default`,
+    /// `guard/AXIS`, …
     pub rule: String,
     pub severity: Severity,
     /// `missing`, `extra`, `value`, …; an outcome's word; `guard`.
     pub class: &'static str,
     /// Whether a check has failed.
     pub is_failure: bool,
-    /// What of which tag, without counts: stays the same from run to run.
+    /// The change and its tag, without counts: the same in every run.
     pub title: String,
     /// One sentence with counts and up to three devices.
     pub message: String,
     pub place: Option<&'a Place>,
-    /// Changes that it stands for.
+    /// Number of changes in it.
     pub changes: u64,
-    /// Which half, with a base.
+    /// Its half, with a base.
     pub origin: Option<ChangeOrigin>,
 }
 
@@ -73,7 +75,7 @@ pub fn findings<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
             }
         }
     }
-    // What a run left out is reported with its plan; what the service refuses is a class of every report.
+    // Changes that a run left out are reported with its plan; those that the service refuses are in every report.
     let is_told = |class: &Class| model.input.run.is_none() || *class == Class::Unwritable;
     let asides = model.asides().filter(|(class, _)| is_told(class));
     findings.extend(asides.filter_map(|(class, aside)| withheld(model, class, aside)));
@@ -115,7 +117,7 @@ pub fn rule_id(plan: &Plan, cause: Option<&Cause>) -> String {
     }
 }
 
-/// Tags that calls of the run took along, by tag and whether they are back.
+/// Tags that calls of the run removed by accident, by tag and by whether they are back.
 fn lost<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     let mut groups: BTreeMap<(bool, &str), Vec<&str>> = BTreeMap::new();
     for row in model.lost_rows() {
@@ -193,7 +195,7 @@ fn title(group: &ChangeGroup<'_>) -> String {
     }
 }
 
-/// Present tense for what is, future for what is planned.
+/// Present tense for facts, future for plans.
 fn sentence(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
     let devices = counted(group.devices(), "device");
     let count = group.devices();
@@ -267,7 +269,7 @@ fn withheld<'a>(model: &Model<'a>, class: Class, aside: &'a Withheld) -> Option<
     })
 }
 
-/// Invariants that are broken already: drift, and no failure of a plan, which may well mend them.
+/// Invariants that are already broken: drift, but no failure of a plan, which may repair them.
 fn broken<'a>(model: &Model<'a>) -> impl Iterator<Item = ReportFinding<'a>> {
     let is_failure = model.input.subject == Subject::Drift;
     sentences::broken(model).take(MOST / 4).map(move |invariant| {
@@ -301,7 +303,7 @@ fn untrusted(plan: &Plan) -> Option<ReportFinding<'_>> {
     })
 }
 
-/// What a reviewer of device groups must see: a file that is wrong, and moves that widen access or raise remediation.
+/// What a reviewer of device groups must see: a wrong file, and moves that widen access or raise remediation.
 fn moved<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     let Some(found) = consequences::foreseen(model) else { return Vec::new() };
     let finding = |rule: &str, title: String, message: String| ReportFinding {

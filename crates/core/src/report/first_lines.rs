@@ -1,6 +1,6 @@
 //! The first lines of a comment: what a reviewer must read, and the differences from the base that only change the plan.
 //!
-//! The former are shortened before any of them is left out; the latter fold away, and those without room are counted.
+//! The former are shortened before any is left out; the latter are folded, and those without room are counted.
 
 use itertools::Itertools;
 
@@ -11,11 +11,11 @@ use super::model::Model;
 use super::sentences::{self, MustRead};
 use super::words::{counted, length, number};
 
-/// Characters of a sentence, and of one where the whole do not fit.
+/// Characters of a sentence, and of one that must be shortened.
 const WHOLE: usize = 500;
 const SHORT: usize = 120;
 
-/// Nothing where there is nothing to say.
+/// Empty if there is nothing to report.
 pub(super) fn write(model: &Model<'_>, max_chars: usize) -> String {
     let kinds = sentences::must_read_by_kind(model, ShownIn::Whole);
     let mut sentences: Vec<(&str, &str)> = kinds.iter().flat_map(of_kind).collect();
@@ -49,7 +49,7 @@ pub(super) fn of_kind(kind: &MustRead) -> impl Iterator<Item = (&str, &str)> {
     kind.sentences.iter().map(|sentence| (kind.section, sentence.as_str()))
 }
 
-/// The first of every kind, then the second of every kind, and so on: many of one kind push none of another out.
+/// The first of every kind, then the second of every kind, and so on, so that many of one kind do not crowd out another.
 fn in_turn(kinds: &[MustRead]) -> Vec<(&str, &str)> {
     let mut turns: Vec<_> = kinds.iter().map(of_kind).collect();
     let mut sentences = Vec::new();
@@ -62,7 +62,7 @@ fn in_turn(kinds: &[MustRead]) -> Vec<(&str, &str)> {
     }
 }
 
-/// How many lines of what must be read there was no room for, by section.
+/// By section, the number of lines to read that had no room.
 pub(super) fn left_out(sentences: &[(&str, &str)], noun: &str) -> String {
     if sentences.is_empty() {
         return String::new();
@@ -73,7 +73,7 @@ pub(super) fn left_out(sentences: &[(&str, &str)], noun: &str) -> String {
     format!("**⚠ {rest} of what must be read first ({counts}): see another format**\n\n")
 }
 
-/// The differences that only change the plan, behind a line with their counts.
+/// The differences that only change the plan, folded behind a line with their counts.
 fn folded(model: &Model<'_>, is_first: bool, room: usize) -> String {
     let further = sentences::further(model, ShownIn::Whole);
     let all = sentences::further(model, ShownIn::Short).len();
@@ -96,7 +96,7 @@ fn folded(model: &Model<'_>, is_first: bool, room: usize) -> String {
     text + "\n</details>\n\n"
 }
 
-/// Appends lines from the first as far as there is room; how many.
+/// Appends the first lines that fit; returns their number.
 fn fill(text: &mut String, lines: &[String], room: usize) -> usize {
     let mut left = room;
     for (at, line) in lines.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Plans for the tests of this room, built by hand. Not compiled into the program.
+//! Hand-built plans for the tests of this module. Not compiled into the program.
 
 use crate::device::DeviceValue;
 use crate::diagnostic::Place;
@@ -53,7 +53,7 @@ pub(super) fn empty() -> Plan {
     plan
 }
 
-/// The index of a tag of the plan, added where it is new.
+/// The index of a tag of the plan, which is added if needed.
 pub(super) fn tag(plan: &mut Plan, name: &str) -> TagIndex {
     let at = plan.tags.iter().position(|tag| &**tag == name).unwrap_or_else(|| {
         plan.tags.push(name.into());
@@ -75,7 +75,7 @@ pub(super) fn device(id: &str, name: &str) -> DeviceChange {
     }
 }
 
-/// The example of the documentation: 12 domain controllers, 3,104 in production, 211 that leave `env/test`.
+/// The example of the documentation: 12 domain controllers, 3,104 devices in production, 211 that leave `env/test`.
 pub(super) fn example() -> Plan {
     let mut plan = empty();
     let (tier0, prod, test) =
@@ -201,7 +201,7 @@ pub(super) fn many_tags(tags: u32, each: u32) -> Plan {
     plan
 }
 
-/// A run of the plan that stopped early: every seventh change failed, bounced or is unknown, the last hundred never sent.
+/// A run of the plan that stopped early: every seventh change failed, bounced or is unknown, the last hundred were never sent.
 pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
     use crate::apply::{ChangeOutcome, Outcome};
     let mut outcomes = Vec::new();
@@ -246,7 +246,7 @@ pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
     }
 }
 
-/// A plan that takes three devices out of a guarded group, by a file that is out of date.
+/// A plan that moves three devices out of a guarded group, predicted from an outdated file.
 pub(super) fn regrouped() -> Plan {
     use crate::plan::consequences::*;
     let count = |name: &str, devices| GroupCount { name: name.to_owned(), devices };

@@ -1,4 +1,4 @@
-//! Fits groups to one screen: additions that share a cause become one line, and the smallest ones are summed up.
+//! Fits groups on one screen: additions with the same cause become one line, and the smallest are summed up.
 //!
 //! Never folds a planned removal; never loses a count.
 
@@ -6,10 +6,10 @@ use crate::plan::CauseIndex;
 
 use super::model::{ChangeGroup, ReportedChange, Totals};
 
-/// Groups with one cause before they are shown as one line: a template can yield hundreds of tags.
+/// Groups with the same cause before they become one line: a template can yield hundreds of tags.
 const TAGS_OF_ONE_CAUSE: usize = 6;
 
-/// Lines that may be summed up before the smallest of them are, on a terminal.
+/// Lines that can be summed up, before the smallest are, on a terminal.
 pub const SCREEN: usize = 30;
 
 /// A line of the list of groups.
@@ -17,7 +17,7 @@ pub const SCREEN: usize = 30;
 pub enum Line<'m, 'a> {
     /// A group that is shown in full.
     Group(&'m ChangeGroup<'a>),
-    /// Changes of many tags for one cause: additions, or removals that are all named below it.
+    /// Changes of many tags with the same cause: additions, or removals that are all named below the line.
     Tags {
         /// Whether the tags are removed.
         is_removal: bool,
@@ -28,15 +28,15 @@ pub enum Line<'m, 'a> {
     },
     /// The rest, in numbers.
     Rest {
-        /// How many lines it stands for.
+        /// Number of lines in it.
         lines: usize,
-        /// What is in them; devices are not counted, for one may be in several.
+        /// Their changes. Devices are not counted, because one may be in several.
         changes: Totals,
     },
 }
 
 impl Line<'_, '_> {
-    /// Changes that the line stands for.
+    /// Number of changes in the line.
     pub fn changes(&self) -> u64 {
         match self {
             Line::Group(group) => group.changes(),
@@ -45,7 +45,7 @@ impl Line<'_, '_> {
         }
     }
 
-    /// Adds its changes to a sum; devices are not counted, for one may be in several lines.
+    /// Adds its changes to a sum, without devices, because one may be in several lines.
     pub fn add_to(&self, sum: &mut Totals) {
         match self {
             Line::Group(ChangeGroup { what: ReportedChange::Value { .. }, .. }) => {
@@ -74,14 +74,14 @@ impl Line<'_, '_> {
         }
     }
 
-    /// Failures come before successes, large before small.
+    /// Failures before successes, large before small.
     pub fn rank(&self) -> (bool, u64) {
         (matches!(self, Line::Group(group) if group.error.is_some()), self.changes())
     }
 }
 
-/// A planned removal is always named. How changes ended may be summed up: a service that words every rejection differently
-/// would otherwise fill the screen with one line a device.
+/// A planned removal is always named. Outcomes may be summed up: otherwise a service that words every rejection differently would
+/// fill the screen with one line per device.
 fn is_foldable(group: &ChangeGroup<'_>) -> bool {
     group.outcome.is_some() || !matches!(group.what, ReportedChange::Remove(_))
 }
@@ -91,7 +91,7 @@ pub fn unfolded<'m, 'a>(groups: &'m [ChangeGroup<'a>]) -> Vec<Line<'m, 'a>> {
     groups.iter().map(Line::Group).collect()
 }
 
-/// The groups in few lines, of which `most` can be summed up; order is kept, what is summed up comes last.
+/// The groups in few lines, of which `most` can be summed up. Keeps the order; the summed-up ones come last.
 pub fn folded<'m, 'a>(groups: &'m [ChangeGroup<'a>], most: usize) -> Vec<Line<'m, 'a>> {
     let mut lines: Vec<Line<'m, 'a>> = Vec::new();
     let mut places = hashbrown::HashMap::new();
@@ -125,7 +125,7 @@ pub fn folded<'m, 'a>(groups: &'m [ChangeGroup<'a>], most: usize) -> Vec<Line<'m
     sum_up(lines.collect(), most)
 }
 
-/// Removals that share a cause as one line, where they are many: for renderers that name each of them below it.
+/// Joins removals with the same cause into one line if there are many, for renderers that name each of them below it.
 pub fn gathered<'m, 'a>(lines: Vec<Line<'m, 'a>>) -> Vec<Line<'m, 'a>> {
     let cause_of = |line: &Line<'m, 'a>| match line {
         // A rename shows both of its names.
@@ -155,7 +155,7 @@ pub fn gathered<'m, 'a>(lines: Vec<Line<'m, 'a>>) -> Vec<Line<'m, 'a>> {
     gathered
 }
 
-/// Keeps the lines that must be seen and the largest others, and sums up the rest.
+/// Keeps the lines that must be shown and the largest others, and sums up the rest.
 fn sum_up<'m, 'a>(lines: Vec<Line<'m, 'a>>, most: usize) -> Vec<Line<'m, 'a>> {
     let mut ranks: Vec<(bool, u64)> =
         lines.iter().filter(|line| line.is_foldable()).map(Line::rank).collect();

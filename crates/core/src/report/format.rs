@@ -1,4 +1,4 @@
-//! The forms of a report: one list that the command line, its help and the dispatch share.
+//! The formats of reports: one list for the command line, its help and the dispatch.
 //!
 //! Renders nothing; `report::write` does.
 
@@ -22,7 +22,7 @@ macro_rules! formats {
                 }
             }
 
-            /// What help says about it.
+            /// Its description in help.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $(Format::$format => $meaning.trim_ascii(),)+
@@ -65,25 +65,25 @@ formats! {
 }
 
 impl Format {
-    /// `None` for a word that is no format's name.
+    /// `None` if the word is not the name of a format.
     pub fn parse(name: &str) -> Option<Format> {
         Format::ALL.iter().copied().find(|format| format.name() == name)
     }
 
-    /// Whether all of it is JSON.
+    /// Whether all of the output is JSON.
     pub fn is_json(self) -> bool {
         use Format::{
             CodeQuality, Csv, CsvBom, Github, Gitlab, Html, Human, Json, Junit, Kubernetes, Markdown, Ndjson,
             Openmetrics, Sarif,
         };
-        // No wildcard: a new format has to say what it is.
+        // No wildcard: a new format must state it.
         match self {
             Json | Ndjson | Sarif | CodeQuality | Gitlab | Kubernetes => true,
             Human | Markdown | Html | Junit | Openmetrics | Csv | CsvBom | Github => false,
         }
     }
 
-    /// Whether a plan has this form, on standard output or in a file.
+    /// Whether a plan can be written in this format, on standard output or in a file.
     pub fn is_of_a_plan(self) -> bool {
         use Format::{
             CodeQuality, Csv, CsvBom, Github, Gitlab, Html, Human, Json, Junit, Kubernetes, Markdown, Ndjson,
@@ -96,7 +96,7 @@ impl Format {
         }
     }
 
-    /// Whether commands that report a plan write it to standard output. The others are for `validate` or for files.
+    /// Whether commands that report a plan can write it to standard output. The others are for `validate` or for files.
     pub fn is_offered(self) -> bool {
         self.is_of_a_plan() && self != Format::CodeQuality
     }

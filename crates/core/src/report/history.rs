@@ -1,6 +1,6 @@
-//! What `history` shows: earlier runs and probes, or what happened to one device or tag, as text and as a document.
+//! The output of `history`: earlier runs and probes, or the changes of one device or tag, as text and as a document.
 //!
-//! Does not read journals and does not choose lines: that is for the command.
+//! The command reads the journals and chooses the lines.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -13,7 +13,7 @@ use super::words::number;
 use crate::apply::Outcome;
 use crate::time::Timestamp;
 
-/// Which run a line is of, and who ran it, where.
+/// The run of a line, and who ran it where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunOrigin {
     pub run: String,
@@ -21,7 +21,7 @@ pub struct RunOrigin {
     pub tenant: String,
     /// The cloud's word.
     pub cloud: String,
-    /// A simulated tenant, which text names in place of the directory id.
+    /// Whether the tenant is simulated. Text then says SANDBOX instead of the directory id.
     pub is_sandbox: bool,
     /// The account or application.
     pub who: Option<String>,
@@ -37,12 +37,12 @@ pub struct RunOrigin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastRun {
     pub origin: RunOrigin,
-    /// `None` where its journal does not say.
+    /// `None` if its journal does not say.
     pub started: Option<Timestamp>,
     /// Digest of the policy set.
     pub policy: String,
     pub plan: String,
-    /// How many changes ended so, in the order of [`Outcome::ALL`].
+    /// Number of changes by outcome, in the order of [`Outcome::ALL`].
     pub outcomes: Vec<(Outcome, u64)>,
     /// How it ended, in words.
     pub ended: String,
@@ -56,23 +56,23 @@ pub struct PastRun {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastProbe {
     pub origin: RunOrigin,
-    /// `None` where its journal does not say.
+    /// `None` if its journal does not say.
     pub started: Option<Timestamp>,
-    /// `None` where it ended before it knew its device.
+    /// `None` if it ended before it had chosen a device.
     pub device: Option<String>,
     /// How it ended, in words.
     pub ended: String,
 }
 
-/// What a run did to one device.
+/// A run's change of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastChange {
-    /// Which run; its changes share it.
+    /// The run; its changes share this value.
     pub origin: Arc<RunOrigin>,
     /// When it ended.
     pub at: Timestamp,
     pub device: String,
-    /// Its name, where the plan knew it.
+    /// Its name, if the plan knew it.
     pub name: Option<String>,
     /// `add`, `remove` or `value`.
     pub action: String,
@@ -80,7 +80,7 @@ pub struct PastChange {
     pub what: String,
     /// The outcome's word.
     pub outcome: String,
-    /// Why, if not well.
+    /// The reason of a bad outcome.
     pub error: Option<String>,
     pub because: Option<String>,
 }
@@ -125,14 +125,14 @@ pub fn human(lines: &[HistoryLine]) -> String {
     lines.iter().map(HistoryLine::text).collect()
 }
 
-/// For people: no line fits what was asked for.
+/// The message that no line fits the question.
 pub fn nothing(place: &str, subject: Option<&str>, is_limited_in_time: bool) -> String {
     let of = subject.map(|subject| format!(" about `{}`", terminal(subject))).unwrap_or_default();
     let when = if is_limited_in_time { " in that time" } else { "" };
     format!("no run in {place} says anything{of}{when}\n")
 }
 
-/// The lines as one document: under `changes` where one device or tag was asked for, else under `runs`.
+/// The lines as one document: under `changes` if the question is about a device or tag, else under `runs`.
 pub fn json(lines: &[HistoryLine], has_subject: bool) -> String {
     let key = if has_subject { "changes" } else { "runs" };
     let documents: Vec<Value> = lines.iter().map(HistoryLine::document).collect();
@@ -230,12 +230,12 @@ fn started(at: Option<Timestamp>) -> String {
     at.map(second).unwrap_or_default()
 }
 
-/// To the second, which is enough for people.
+/// A time to the second, which is enough for people.
 fn second(at: Timestamp) -> String {
     Timestamp::from_seconds(at.seconds()).to_string()
 }
 
-/// SANDBOX, or the tenant's id: one state directory may hold many.
+/// SANDBOX, or the tenant's id, because one state directory may have many tenants.
 fn tenant(origin: &RunOrigin) -> String {
     if origin.is_sandbox { "SANDBOX · ".to_owned() } else { format!("{} · ", terminal(&origin.tenant)) }
 }

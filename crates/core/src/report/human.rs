@@ -1,6 +1,6 @@
 //! Plans, drift and the end of a run for people at a terminal or in a log.
 //!
-//! Every text from elsewhere goes through `escape::terminal`. Does not ask how wide the terminal is: [`Style`] says so.
+//! All foreign text goes through `escape::terminal`. [`Style`] gives the width of the terminal.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -49,10 +49,10 @@ pub fn human(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Resul
     }
 }
 
-/// The first lines: what must be read before anything else, and what the report is about.
+/// The first lines: what must be read before anything else, and the subject of the report.
 fn head(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut sandbox = if model.is_sandbox() { "SANDBOX · " } else { "" };
-    // What a screen says in short, --details says whole, as documents do.
+    // `--details` shows in full what screens shorten, as documents do.
     let hidden = if style.details { ShownIn::Short } else { ShownIn::Whole };
     for notice in sentences::must_read(model, hidden).iter().chain(&sentences::further(model, hidden)) {
         write_prose(&format!("{sandbox}{}", terminal(notice)), Paint::Notice, (0, 2), style, out)?;
@@ -84,7 +84,7 @@ fn groups(model: &Model<'_>, part: &ReportPart<'_>, style: &Style, out: &mut dyn
     table::write(model, &lines, style, out)
 }
 
-/// What the plan causes in the device groups.
+/// The effects of the plan on the device groups.
 fn moves(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     const MOVES: usize = 20;
     let Some(found) = consequences::foreseen(model) else { return Ok(()) };
@@ -149,7 +149,7 @@ fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-/// The devices of what is not written: three a group, or all with details.
+/// The devices of changes that are not written: three per group, or all with details.
 fn aside_devices(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     for (class, aside) in model.asides().filter(|(_, aside)| !aside.devices.is_empty()) {
         let shown = if style.details { usize::MAX } else { 3 };
@@ -168,7 +168,7 @@ fn aside_devices(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::R
     Ok(())
 }
 
-/// The devices on which a template yields no tag, with what it lacks: three a template, or all with details.
+/// The devices on which a template yields no tag, and what it lacks: three per template, or all with details.
 fn unresolved_devices(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     for entry in model.plan().unresolved.iter().filter(|entry| !entry.devices.is_empty()) {
         let shown = if style.details { usize::MAX } else { 3 };
@@ -259,7 +259,7 @@ fn guard(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
     refused(model, style, out)
 }
 
-/// Before anything else: that the plan is refused, by what, and what to paste to proceed.
+/// The first lines of a refused plan: what refuses it, and what to paste to proceed.
 fn refused_first(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let refusals = refusal::refusals(model.plan());
     for (at, refusal) in refusals.iter().enumerate() {
@@ -276,7 +276,7 @@ fn refused_first(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::R
         if let Some(first) = &snippet.first {
             write_prose(&terminal(first), Paint::Plain, (2, 4), style, out)?;
         }
-        // Never broken: it is there to be copied.
+        // Never wrapped, so that it can be copied.
         writeln!(out, "  {}: {}", snippet.lead, terminal(&snippet.arguments))?;
         if !snippet.approvals.is_empty() {
             writeln!(out, "  or in the guard file, below `approvals:`")?;
@@ -295,7 +295,7 @@ fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<
     for (at, refusal) in refusal::refusals(plan).iter().enumerate() {
         let name = terminal(&refusal.name);
         write_prose(&format!("{name}: {}", terminal(&refusal.arithmetic)), Paint::Plain, (2, 4), style, out)?;
-        // What raises caps stands in the snippet; an invariant says itself what to do.
+        // The snippet says how to raise caps; an invariant has its own advice.
         if at >= caps {
             write_prose(&terminal(&refusal.proceed), Paint::Plain, (4, 4), style, out)?;
         }

@@ -1,4 +1,4 @@
-//! What `import` wrote: a table of its rules for people, and a document.
+//! The result of `import`: a table of its rules for people, and a document.
 //!
 //! Finds no selector and writes no file.
 
@@ -9,14 +9,14 @@ use super::listing::{Cell, Listing};
 use super::words::counted;
 use crate::import::{Imported, RuleOutput};
 
-/// What the policies that lay in the folder make of an imported set.
+/// The effect of an imported set together with the policies that were already in the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExistingPolicies {
-    /// There are none, or all together plan to zero changes.
+    /// There were none, or all together plan no changes.
     Nothing,
-    /// All together plan additions, removals and values.
+    /// All together plan these additions, removals and values.
     Changes((u64, u64, u64)),
-    /// All together are no set that can be planned.
+    /// All together are not a valid set.
     Error(String),
 }
 
@@ -73,7 +73,7 @@ pub fn listing(folder: &str, imported: &Imported, beside: &ExistingPolicies) -> 
                 Cell::Percent(percent(rule.recall)),
                 Cell::Number((rule.without.len() + rule.besides.len()) as u64),
             ],
-            // A list has its devices by name: it is never wrong and explains nothing.
+            // A list names its devices: it is never wrong, but explains nothing.
             None => [Cell::Text("list".to_owned()), Cell::Missing, Cell::Missing, Cell::Missing],
         };
         listing
@@ -109,7 +109,7 @@ pub fn json(folder: &str, imported: &Imported, beside: &ExistingPolicies) -> Str
     }))
 }
 
-/// Per cent, and 100 only where nothing is missing.
+/// Per cent; 100 only if nothing is missing.
 fn percent(share: f64) -> f64 {
     (share * 1000.0).floor() / 10.0
 }

@@ -1,4 +1,4 @@
-//! What `init` wrote, and what to do next.
+//! The result of `init`, and the next steps.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -6,14 +6,14 @@ use serde_json::json;
 
 #[derive(Clone, Copy, Debug)]
 pub struct InitReport<'a> {
-    /// As people typed it; `.` needs no `cd`.
+    /// As typed by the user; `.` needs no `cd`.
     pub folder: &'a str,
-    /// The word of the CI system: `none` where no recipe was written.
+    /// The name of the CI system; `none` if no recipe was written.
     pub ci: &'a str,
     pub files: &'a [&'a str],
-    /// Files that got more lines.
+    /// Files to which lines were added.
     pub added: &'a [&'a str],
-    /// A file that lines cannot be added to, with the lines.
+    /// A file to which lines could not be added, and the lines.
     pub by_hand: Option<(&'a str, &'a str)>,
 }
 

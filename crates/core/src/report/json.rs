@@ -1,6 +1,6 @@
 //! The JSON documents: a plan's (with classes for drift), and the one of a run's end.
 //!
-//! The form of a plan is `plan::document`'s. With a base, a `split` key stands at its end and outside its digest.
+//! `plan::document` has the form of a plan. With a base, a key `split` follows at its end, outside its digest.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use super::escape::clip;
 use super::model::{ChangeOrigin, Model, Subject};
 use super::row::{self, RowDocument};
 
-/// Characters of an error that a change repeats.
+/// The most characters of an error that a change repeats.
 const BEGINNING: usize = 200;
 
 /// What `apply` prints. `Changes` is a list of changes with their outcome, or what writes one.

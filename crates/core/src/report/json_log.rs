@@ -1,4 +1,4 @@
-//! JSON that is safe in a log and on a screen: what a reader of JSON does not notice is written as an escape.
+//! JSON that is safe in a log and on a screen: escapes characters in a way that readers of JSON do not notice.
 //!
 //! Decides nothing about content.
 
@@ -6,13 +6,13 @@ use std::io;
 
 use crate::text::is_deceptive;
 
-/// Writes JSON in which no log reader finds a command (`##vso[…]`, `##[…]`) and that shows nothing false on a screen: of two `#` in
-/// a row the second, and each deceptive character, becomes an escape. Readers of JSON see the same text.
+/// Writes JSON that contains no command of a log reader (`##vso[…]`, `##[…]`) and cannot deceive on a screen: the second of two
+/// consecutive `#`, and each deceptive character, becomes an escape. Readers of JSON see the same text.
 pub struct JsonLog<W> {
     out: W,
     /// Whether the last character written was a `#`.
     follows_hash: bool,
-    /// The beginning of a character whose rest is in the next write.
+    /// The start of a character whose rest is in the next write.
     begun: Vec<u8>,
 }
 
@@ -95,13 +95,13 @@ impl<W: io::Write> io::Write for JsonLog<W> {
     }
 }
 
-/// Whether a character of JSON is written as an escape. Outside of strings none of these stands in JSON; the control characters
-/// of ASCII are white space there, and escapes already inside.
+/// Whether a character of JSON is written as an escape. Outside of strings, JSON contains none of these; ASCII control characters
+/// are white space there, and already escaped inside.
 fn is_escaped(scalar: char) -> bool {
     scalar > '~' && is_deceptive(scalar)
 }
 
-/// `\u202e`; two escapes for what UTF-16 writes in two.
+/// `\u202e`; two escapes for a character that takes two in UTF-16.
 fn json_escape(scalar: char) -> String {
     scalar.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
 }
@@ -111,7 +111,7 @@ pub fn json_document(document: &serde_json::Value) -> String {
     json_text(&format!("{document:#}"))
 }
 
-/// The same for JSON that is a text already.
+/// Like [`json_document`], for JSON that is already text.
 pub fn json_text(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for scalar in json.replace("##", "#\\u0023").chars() {

@@ -1,6 +1,6 @@
-//! JUnit XML: each group a test case, so that every CI system can show drift, refusals and failed changes as failed tests.
+//! JUnit XML: each group is a test case, so that every CI system can show drift, refusals and failed changes as failed tests.
 //!
-//! A plan's changes are no failures: only its guard can fail. Drift fails; the end of a run fails where a change did.
+//! A plan's changes are no failures: only its guard can fail. Drift fails; the end of a run fails if a change failed.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -55,16 +55,16 @@ pub fn junit(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     for (name, cases) in &suites {
         let mut suite = TestSuite::new(&*terminal(name));
         suite.set_time(seconds(model));
-        // In our own spelling of times; the setter would ask for the type of another time library.
+        // In our own time format; the setter needs the type of another time library.
         suite.extra.insert("timestamp".into(), model.plan().header.created_at.to_string().into());
         suite.add_test_cases(cases.iter().map(test_case));
         report.add_test_suite(suite);
     }
-    // Written from a text: the library's error hides the kind of the writer's, and with it that a pipe is broken.
+    // Written from a text, because the library's error hides the kind of the writer's error, such as a broken pipe.
     out.write_all(report.to_string().map_err(io::Error::other)?.as_bytes())
 }
 
-/// A finding of the policies as a test case: only an error has failed.
+/// A finding of the policies as a test case: only errors fail.
 pub(super) fn finding(severity: Severity, code: &str, title: &str, text: &str) -> Case {
     let end = match severity {
         Severity::Error => End::Failed(text.to_owned()),
@@ -145,7 +145,7 @@ fn case(model: &Model<'_>, finding: &ReportFinding<'_>) -> Case {
     Case { class: finding.rule.clone(), name: finding.title.clone(), end }
 }
 
-/// What was looked at and found in order: rules without drift, caps that hold.
+/// Checks that passed: rules without drift, caps that hold.
 fn checks(model: &Model<'_>) -> Vec<Case> {
     let plan = model.plan();
     match model.input.subject {

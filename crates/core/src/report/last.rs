@@ -1,6 +1,6 @@
-//! The mark "last devices": which removals leave a tag, a device group or a rule without any device, in the words of reports.
+//! The mark "last devices": removals that leave a tag, a device group or a rule without any device, in the words of reports.
 //!
-//! Does not escape: names are as the policy, the file of device groups and the devices have them.
+//! Does not escape: names are unchanged from the policy, the file of device groups and the devices.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use super::escape::clip;
 use super::model::RunEnd;
 use super::words::number;
 
-/// Names of groups and rules in one mark.
+/// The most names of groups and rules in one mark.
 const NAMED: usize = 3;
-/// Characters of each.
+/// The most characters of each name.
 const LONGEST: usize = 60;
 
-/// What the removal of each tag leaves without any device.
+/// By tag, what its removal leaves without any device.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastDeviceMarks<'p>(BTreeMap<&'p str, Vec<&'p LastDevices>>);
 
@@ -46,7 +46,7 @@ impl<'p> LastDeviceMarks<'p> {
         LastDeviceMarks(marks)
     }
 
-    /// What a change leaves without any device; nothing for what is no removal.
+    /// What a change leaves without any device; empty unless it is a removal.
     pub(super) fn on(&self, what: ReportedChange<'_>) -> &[&'p LastDevices] {
         match what {
             ReportedChange::Remove(tag) => self.0.get(tag).map_or(&[], Vec::as_slice),
@@ -64,7 +64,7 @@ pub struct LastDevicesDocument<'a> {
     pub name: &'a str,
 }
 
-/// `last devices, also of device group Tier-0 servers`; nothing where there is no mark.
+/// `last devices, also of device group Tier-0 servers`; `None` without a mark.
 pub(super) fn phrase(marks: &[&LastDevices]) -> Option<String> {
     let others: Vec<&&LastDevices> = marks.iter().filter(|last| last.of != LastOf::Tag).collect();
     let mut names: Vec<String> =
@@ -85,7 +85,7 @@ pub(super) fn cell(marks: &[&LastDevices]) -> String {
     marks.iter().map(|last| label(last)).collect::<Vec<_>>().join("; ")
 }
 
-/// The tag is the one of the change, which says its name.
+/// A tag is always the one of the change, so it is not named again.
 fn label(last: &LastDevices) -> String {
     match last.of {
         LastOf::Tag => "tag".to_owned(),

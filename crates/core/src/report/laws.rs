@@ -1,6 +1,6 @@
-//! What holds for every plan and every format: no count is lost, and no name gets out of its place.
+//! Properties of every plan in every format: no count is lost, and no name breaks out of its place.
 //!
-//! Tests only: plans are made of names that attack every target at once.
+//! Tests only: plans consist of names that attack every target.
 
 use proptest::prelude::*;
 
@@ -75,7 +75,7 @@ fn render(format: Format, model: &Model<'_>) -> String {
     String::from_utf8(out).expect("reports are UTF-8")
 }
 
-/// Changes that a text of this format shows, counted by reading it.
+/// Number of changes in a text of this format, counted by parsing it.
 fn shown(format: Format, text: &str) -> u64 {
     let last = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
     match format {
@@ -139,7 +139,7 @@ proptest! {
         let (additions, removals, values) = plan.counts();
         let changes = additions + removals + values;
         prop_assert_eq!(model.totals.changes(), changes);
-        // Annotations and code quality show groups as sentences; `ci` counts them.
+        // Annotations and code quality show groups as sentences; `ci` tests those counts.
         for format in Format::ALL.iter().copied().filter(|format| format.is_offered()) {
             let text = render(format, &model);
             let expected = if format == Format::Junit {
@@ -185,7 +185,7 @@ proptest! {
         let model = Model::new(Input::new(Subject::Drift, &plan));
         for format in Format::ALL.iter().copied() {
             let text = render(format, &model);
-            // The mark before a spreadsheet's file is ours.
+            // The byte order mark is ours.
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             let found = text.chars().find(|scalar| crate::text::is_deceptive(*scalar) && *scalar != '\n');
             prop_assert_eq!(found, None, "{}", format.name());

@@ -1,6 +1,6 @@
-//! Where a place of the policy stands in the repository's pages: at the commit of the plan, so that the line is the right one.
+//! Links to places of the policy in the repository's pages, at the commit of the plan, so that the line is right.
 //!
-//! Builds addresses of the forms that GitHub, GitLab, Azure DevOps and Bitbucket have; reads nothing from there.
+//! Builds addresses in the forms of GitHub, GitLab, Azure DevOps and Bitbucket; reads nothing from there.
 
 use crate::diagnostic::Place;
 use crate::plan::Plan;
@@ -10,21 +10,21 @@ use super::escape;
 /// A repository's pages at one commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RepositoryLinks<'a> {
-    /// `repositoryUrl` of `mdetag.yaml`, without a slash at its end.
+    /// `repositoryUrl` of `mdetag.yaml`, without a slash at the end.
     pub(super) url: &'a str,
     /// The commit of the policy set.
     pub(super) commit: &'a str,
 }
 
 impl<'a> RepositoryLinks<'a> {
-    /// `None` where the address or the commit is not known: a link to another version would show another line.
+    /// `None` if the address or the commit is unknown, because a link to another version would show a wrong line.
     pub(super) fn of(url: Option<&'a str>, plan: &'a Plan) -> Option<RepositoryLinks<'a>> {
         let policy = &plan.header.policy;
         let commit = policy.commit.as_deref().filter(|commit| !policy.dirty && is_commit(commit))?;
         Some(RepositoryLinks { url: url?.trim_end_matches('/'), commit })
     }
 
-    /// The address of a place; `None` where the file lies outside the repository.
+    /// The address of a place; `None` if the file is outside the repository.
     pub(super) fn link(&self, place: &Place) -> Option<String> {
         let outside = place.file.starts_with('/') || place.file.split(['/', '\\']).any(|part| part == "..");
         if outside || place.file.is_empty() || place.file.contains(':') {
@@ -48,7 +48,7 @@ impl<'a> RepositoryLinks<'a> {
     }
 }
 
-/// What git calls a commit, and nothing that could end an address.
+/// Whether a text is a git commit id, and so contains nothing that could end an address.
 fn is_commit(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

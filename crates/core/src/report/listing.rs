@@ -1,6 +1,6 @@
-//! Tables of anything: what `tags`, `devices`, `coverage` and `groups` show, in every format that has rows.
+//! Generic tables: the output of `tags`, `devices`, `coverage` and `groups`, in every format with rows.
 //!
-//! Knows columns and cells, not what they mean.
+//! Knows columns and cells, not their meaning.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -16,14 +16,14 @@ use super::words::number;
 /// A table with a heading and remarks.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// What the rows are, in JSON: `tags`, `devices`, `rules`.
+    /// The kind of rows in JSON: `tags`, `devices`, `rules`.
     pub kind: &'static str,
-    /// Whether it is about a simulated tenant: said in the first line to people, a field in JSON.
+    /// Whether it is about a simulated tenant: in the first line for people, a field in JSON.
     pub is_sandbox: bool,
     /// The sentence above the rows.
     pub heading: String,
     pub columns: Vec<Column>,
-    /// One cell a column.
+    /// One cell per column.
     pub rows: Vec<Vec<Cell>>,
     /// Sentences below the rows.
     pub remarks: Vec<String>,
@@ -33,17 +33,17 @@ pub struct Listing {
 pub struct Column {
     /// The key in JSON and CSV.
     pub key: String,
-    /// Whether people see it in the table on a terminal; files have every column.
+    /// Whether the table on a terminal shows it; files have every column.
     pub is_brief: bool,
-    /// Whether its cells are of no use in part, such as the id of a run: a narrow terminal cuts others.
+    /// Whether a part of its cells is useless, as for the id of a run: a narrow terminal cuts other columns.
     pub is_whole: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Nothing known.
+    /// Unknown.
     Missing,
-    /// Text, hostile until a renderer escapes it.
+    /// Text, which may be hostile; renderers escape it.
     Text(String),
     /// A count.
     Number(u64),
@@ -72,7 +72,7 @@ impl Cell {
         }
     }
 
-    /// As people see it; a renderer escapes it further.
+    /// The text for people; a renderer escapes it further.
     pub(super) fn shown(&self) -> String {
         match self {
             Cell::Missing => "-".to_owned(),
@@ -102,25 +102,25 @@ impl Cell {
 }
 
 impl Listing {
-    /// A column that people and files have.
+    /// Adds a column for people and files.
     pub fn column(mut self, key: impl Into<String>) -> Listing {
         self.columns.push(Column { key: key.into(), is_brief: true, is_whole: false });
         self
     }
 
-    /// A column that people and files have, and that is never cut.
+    /// Adds a column for people and files that is never cut.
     pub fn whole_column(mut self, key: impl Into<String>) -> Listing {
         self.columns.push(Column { key: key.into(), is_brief: true, is_whole: true });
         self
     }
 
-    /// A column that only files have.
+    /// Adds a column for files only.
     pub fn detail(mut self, key: impl Into<String>) -> Listing {
         self.columns.push(Column { key: key.into(), is_brief: false, is_whole: false });
         self
     }
 
-    /// The same without the columns that only files have.
+    /// The listing without the columns for files only.
     #[must_use]
     pub fn brief(&self) -> Listing {
         let is_brief: Vec<bool> = self.columns.iter().map(|column| column.is_brief).collect();
@@ -177,7 +177,7 @@ pub fn human(listing: &Listing, style: &Style, out: &mut dyn Write) -> io::Resul
         let mut widths: Vec<usize> = (0..shown.len()).map(widest).collect();
         let is_whole: Vec<bool> = shown.iter().map(|index| listing.columns[*index].is_whole).collect();
         let between = 2 * shown.len().saturating_sub(1) + 2;
-        // A long cell gives way before a column vanishes; nothing is under 12 characters.
+        // A long cell is cut before a column is dropped; no column gets narrower than 12 characters.
         while widths.iter().sum::<usize>() + between > style.width
             && let Some((longest, _)) =
                 widths.iter_mut().zip(&is_whole).filter(|(_, is_whole)| !**is_whole).max()
@@ -249,7 +249,7 @@ pub fn json_document(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The JSON Schema of [`json_document`] for rows of one kind. Cells of a column are of one type, or `null` where nothing is known.
+/// The JSON Schema of [`json_document`] for rows of one kind. All cells of a column have one type, or are `null` if unknown.
 pub fn schema(kind: &str) -> Value {
     let cell = json!({
         "anyOf": [
@@ -294,12 +294,12 @@ pub fn ndjson(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a CSV file with a header; several texts of one cell are joined by `; `.
+/// Writes a CSV file with a header; several texts of a cell are joined by `; `.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn csv(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
-    // In quotes, so that no cell begins a line that a CI system reads as a command.
+    // In quotes, so that no cell starts a line that a CI system reads as a command.
     let mut rows = ::csv::WriterBuilder::new().quote_style(::csv::QuoteStyle::Always).from_writer(out);
     rows.write_record(listing.columns.iter().map(|column| column.key.as_str())).map_err(io_error)?;
     for row in &listing.rows {
@@ -337,7 +337,7 @@ pub fn markdown(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A sentence of ours as it is; with anything in it that Markdown could read, as code.
+/// Our own sentence unchanged; as code if it contains anything that Markdown could interpret.
 fn prose(text: &str) -> String {
     let is_plain = |scalar: char| scalar.is_ascii_alphanumeric() || " ,.:;%-·?/".contains(scalar);
     if text.chars().all(is_plain) { text.to_owned() } else { escape::markdown(text) }

@@ -1,6 +1,6 @@
-//! What goes to standard error where `--log-format json` asks for it: one JSON object a line, whatever it says.
+//! Standard error with `--log-format json`: one JSON object per line, for any message.
 //!
-//! The keys `timestamp`, `level` and `message` are those of the program's other log lines.
+//! The keys `timestamp`, `level` and `message` match the program's other log lines.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub fn line(now: Timestamp, text: &str) -> String {
     written(&json!({ "timestamp": now.to_string(), "level": level, "message": message }))
 }
 
-/// Findings, a line each, with the keys that the document of `--format json` has for them.
+/// Findings, one line each, with the keys of the `--format json` document.
 pub fn findings(now: Timestamp, sources: &Sources, findings: &[Diagnostic]) -> String {
     let mut document = diagnostics::json(sources, findings);
     let entries = document["diagnostics"].as_array_mut().map(std::mem::take).unwrap_or_default();
@@ -42,7 +42,7 @@ fn written(entry: &Value) -> String {
     escape::json_text(&entry.to_string()) + "\n"
 }
 
-/// A line of text for people, as the logging library wrote it: it stays one line, and no name in it is a command.
+/// A line for people from the logging library. It stays one line, and no name in it is a command.
 pub fn harmless(line: &str) -> String {
     let (body, end) = line.strip_suffix('\n').map_or((line, ""), |body| (body, "\n"));
     format!("{}{end}", body.replace('\n', "\\n").replace("##", "\\u{23}#"))

@@ -1,6 +1,6 @@
-//! Tags that calls of a run took along without meaning to, in sentences: which, of which device, and whether each is back.
+//! Tags that calls of a run removed by accident, in sentences: the tag, the device, and whether it is back.
 //!
-//! No change of the plan, so no outcome counts them.
+//! They are no changes of the plan, so no outcome counts them.
 
 use crate::apply::{ChangeOutcome, Outcome};
 
@@ -9,14 +9,14 @@ use super::model::{Model, ReportRow, ReportedChange, outcome_rows};
 use super::words::{counted, noun_for};
 
 impl<'a> Model<'a> {
-    /// Tags that calls of the run took along, one a row.
+    /// Tags that calls of the run removed by accident, one per row.
     pub fn lost_rows(&self) -> impl Iterator<Item = ReportRow<'a>> + use<'a> {
         let lost = self.input.run.map_or(&[][..], |run| &run.lost);
         outcome_rows(self.input, lost).map(|(_, row)| ReportRow { is_put_back: true, cause: None, ..row })
     }
 }
 
-/// The counts, in a sentence each, and how many tags each is about: those that are not back first.
+/// The counts, one sentence each: first the tags that are not back.
 pub(super) fn sums(lost: &[ChangeOutcome]) -> Vec<String> {
     let (back, left) = counts(lost);
     let took = |count: u64| format!("{} that a call took along", counted(count, "tag"));
@@ -25,13 +25,13 @@ pub(super) fn sums(lost: &[ChangeOutcome]) -> Vec<String> {
     left.into_iter().chain(back).collect()
 }
 
-/// How many are back, and how many are not.
+/// The number of tags that are back, and of those that are not.
 pub(super) fn counts(lost: &[ChangeOutcome]) -> (u64, u64) {
     let back = lost.iter().filter(|lost| lost.outcome == Outcome::Done).count();
     (back as u64, (lost.len() - back) as u64)
 }
 
-/// One sentence a tag, those that are not back first; names are not escaped.
+/// One sentence per tag, first those that are not back; names are not escaped.
 pub(super) fn sentences(model: &Model<'_>) -> Vec<String> {
     let mut rows: Vec<_> = model.lost_rows().collect();
     let is_back = |outcome: Option<&ChangeOutcome>| outcome.is_some_and(|lost| lost.outcome == Outcome::Done);

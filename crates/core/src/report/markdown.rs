@@ -1,7 +1,7 @@
-//! A report as a comment on a pull request, or as the summary of a CI job: never longer than asked.
+//! A report as a comment on a pull request, or as the summary of a CI job, within a given length.
 //!
-//! What does not fit is cut by group, and the comment says what was cut. Removals and failures are never what is cut: where
-//! even their rows do not fit, they are listed in a shorter form that keeps every count. Names stand in code spans.
+//! What does not fit is cut by group, and the comment says what was cut. Removals and failures are never cut: if even their rows
+//! do not fit, they are listed in a shorter form that keeps every count. Names are in code spans.
 
 use std::io::{self, Write};
 
@@ -21,16 +21,16 @@ use super::sentences::{self, Phrase};
 use super::waves;
 use super::words::{self, capitalised, length, number, outcome_phrase};
 
-/// The length of a comment unless asked otherwise: GitHub takes 65,536.
+/// The default length of a comment: GitHub accepts 65,536.
 pub const MAX_CHARS: usize = 60_000;
 
-/// Rows a half before the smallest are summed up.
+/// Rows per half before the smallest are summed up.
 const ROWS: usize = 200;
 
-/// Reasons of a refusal, warnings and the like before the rest is a number.
+/// Reasons of a refusal, warnings and the like that are listed before the rest becomes a number.
 const SENTENCES: usize = 12;
 
-/// Writes the report in at most `max_chars` characters, the marker at its end included.
+/// Writes the report in at most `max_chars` characters, including the marker at its end.
 ///
 /// # Errors
 /// Those of the writer.
@@ -39,14 +39,14 @@ pub fn markdown(model: &Model<'_>, max_chars: usize, out: &mut dyn Write) -> io:
     let (asides, closing) = (asides(model), closing(model));
     let groups: Vec<_> = model.parts.iter().map(|part| renamed::joined(model, &part.groups)).collect();
     let lines: Vec<Vec<Line<'_, '_>>> = groups.iter().map(|groups| fold::folded(groups, ROWS)).collect();
-    // What is beside the changes gives way first.
+    // Everything besides the changes gives way first.
     let tails = [format!("{asides}{closing}{marker}"), format!("{closing}{marker}"), marker];
     let mut fitting = tails.iter().map(|tail| with_tail(model, &lines, tail, max_chars));
     let text = fitting.find(|text| length(text) <= max_chars);
     out.write_all(text.unwrap_or_else(|| compact::write(model, max_chars)).as_bytes())
 }
 
-/// The comment with everything that must be seen, which may be more than there is room for.
+/// The comment with everything that must be shown, which may be longer than the room.
 fn with_tail(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], tail: &str, max_chars: usize) -> String {
     let mut text = format!("{}{}", head(model, max_chars), moves(model, max_chars / 4));
     let headings: Vec<String> = model.parts.iter().map(|part| heading(model, part)).collect();
@@ -72,7 +72,7 @@ fn head(model: &Model<'_>, max_chars: usize) -> String {
     text.push_str(&format!("### {sandbox}{} {tenant}\n\n", sentences::title(model.input.subject)));
     let facts: Vec<String> =
         sentences::facts(model).iter().map(|fact| terminal(&clip(fact, 100)).into_owned()).collect();
-    // Facts are our own words and numbers, but for the run's id and the commit.
+    // Facts are our own words and numbers, except for the run's id and the commit.
     text.push_str(&format!("{}\n\n", code(&facts.join(" · "))));
     match model.input.run {
         Some(_) => text.push_str(&format!("**{}**\n\n", outcomes(model))),
@@ -95,7 +95,7 @@ fn head(model: &Model<'_>, max_chars: usize) -> String {
     text
 }
 
-/// What the plan causes in the device groups, in about as many characters as there is room for.
+/// The effects of the plan on the device groups, in about as many characters as fit.
 fn moves(model: &Model<'_>, room: usize) -> String {
     let Some(found) = consequences::foreseen(model) else { return String::new() };
     let mut text = format!("**{}**\n\n", consequences::heading(found));
@@ -154,7 +154,7 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
             let label = label(model, group);
             let count = number(group.devices());
             {
-                // A removal is seen without colour, too.
+                // A removal must be recognisable without colour.
                 let strong = if matches!(group.what, ReportedChange::Remove(_)) { "**" } else { "" };
                 format!("| {} | {strong}{label}{strong} | {count} | {why} | {at} |\n", group.what.symbol())
             }
@@ -177,7 +177,7 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
     }
 }
 
-/// A group that must be seen, where its row does not fit.
+/// A group that must be shown although its row does not fit.
 fn short_row(model: &Model<'_>, group: &ChangeGroup<'_>) -> (String, String) {
     let (why, at) = reason(model, group.cause);
     let of = match (group.outcome, at.is_empty()) {
@@ -189,13 +189,13 @@ fn short_row(model: &Model<'_>, group: &ChangeGroup<'_>) -> (String, String) {
     (of, format!("{} {}{last}", label(model, group), number(group.devices())))
 }
 
-/// The tag or value in a code span; the two names of a rename.
+/// The tag or value in a code span; both names of a rename.
 fn label(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
     let label = name(&group.what.label());
     renamed::gained(model, group).map_or(label.clone(), |to| format!("{label} → {}", name(&escape::tag(to))))
 }
 
-/// The mark of a removal: names stand in a code span.
+/// The mark of a removal, with names in a code span.
 fn marked(mark: &str) -> String {
     match mark.split_once(" of ") {
         Some((last, names)) => format!("{last} of {}", code(names)),
@@ -218,7 +218,7 @@ fn reason(model: &Model<'_>, cause: Option<crate::plan::CauseIndex>) -> (String,
     (code(&clip(&words::cause(plan, cause), 160)), at)
 }
 
-/// Three devices of each group as far as there is room, removals first.
+/// Three devices of each group, as far as there is room, removals first.
 fn samples(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], room: usize) -> String {
     const OPEN: &str = "<details><summary>Devices</summary>\n\n";
     const CLOSE: &str = "\n</details>\n\n";
@@ -274,7 +274,7 @@ fn asides(model: &Model<'_>) -> String {
     text
 }
 
-/// Calls, guard and refusals of a plan; how a run ended.
+/// Calls, guard and refusals of a plan; the end of a run.
 fn closing(model: &Model<'_>) -> String {
     let mut text = String::new();
     if let Some(run) = model.input.run {
@@ -327,7 +327,7 @@ fn closing(model: &Model<'_>) -> String {
     text
 }
 
-/// Before anything else: why the plan is refused, and what to paste to proceed.
+/// The first lines of a refused plan: why it is refused, and what to paste to proceed.
 fn refused(model: &Model<'_>) -> String {
     let plan = model.plan();
     let refusals = refusal::refusals(plan);
@@ -362,7 +362,7 @@ fn refused(model: &Model<'_>) -> String {
     text
 }
 
-/// The sentences of a list that are only counted.
+/// The number of sentences that a list leaves out.
 fn more(count: usize, noun: &str) -> String {
     match count.saturating_sub(SENTENCES) {
         0 => String::new(),
@@ -370,7 +370,7 @@ fn more(count: usize, noun: &str) -> String {
     }
 }
 
-/// A name from elsewhere: a code span of bearable length.
+/// A foreign name: a code span, shortened if it is very long.
 fn name(text: &str) -> String {
     code(&clip(text, 120))
 }
@@ -392,7 +392,7 @@ mod tests {
         render(Input::new(Subject::Plan, plan), max_chars)
     }
 
-    /// Devices in the rows of the table that begin with a symbol.
+    /// Devices in the rows of the table that start with a symbol.
     fn counted(text: &str, symbol: &str) -> u64 {
         let rows = text.lines().filter(|line| line.starts_with(&format!("| {symbol} |")));
         rows.map(|row| row.split('|').nth(3).unwrap().trim().replace(',', "").parse::<u64>().unwrap()).sum()
@@ -428,7 +428,7 @@ mod tests {
             for limit in [0, 1, 50, 500, 900, 1_000, 1_200, 1_500, 2_000, 4_000, 10_000, MAX_CHARS] {
                 let text = plan_text(&plan, limit);
                 assert!(length(&text) <= limit, "{limit}");
-                // What fits is whole lines, the sums among them, and the marker.
+                // The comment consists of whole lines, with the sums and the marker.
                 let is_marked =
                     text.ends_with(&compact::marker(&Model::new(Input::new(Subject::Plan, &plan))));
                 assert!(is_marked || limit < 200, "{limit}: {text}");

@@ -1,6 +1,6 @@
-//! How everything looks: one model computed from values, and many renderings of it.
+//! How everything looks: one model computed from values, and its many renderings.
 //!
-//! Prints nothing, reads no clock: writers and widths come in.
+//! Prints nothing and reads no clock: the caller passes writers and widths in.
 
 mod format;
 pub mod escape;
@@ -93,7 +93,7 @@ pub fn write(
         Format::CsvBom => csv::csv_bom(model, &mut out),
         Format::Github => out.write_all(ci::annotations(ci::System::Github, model).as_bytes()),
         Format::CodeQuality => out.write_all(ci::code_quality(model).as_bytes()),
-        // Matrices are of tenants; a plan has none, and the command line offers none.
+        // Matrices list tenants. A plan has no such form, and the command line does not offer it.
         Format::Gitlab | Format::Kubernetes => Ok(()),
     }?;
     out.flush()

@@ -1,6 +1,6 @@
-//! The one report model: groups of changes with their counts, computed once from values; every renderer reads it.
+//! The model of every report: groups of changes with their counts, computed once from values.
 //!
-//! Decides what belongs together, not how it looks. Names in it are as they came from devices: renderers escape them.
+//! Decides which changes belong together, not how they look. Names are unchanged from devices; renderers escape them.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -20,14 +20,14 @@ use super::last::LastDeviceMarks;
 use super::links::RepositoryLinks;
 use super::{risk, split};
 
-/// What a report is about.
+/// The subject of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// What would be done.
+    /// The changes that would be made.
     Plan,
-    /// What differs, as findings.
+    /// The differences, as findings.
     Drift,
-    /// How a run ended.
+    /// The end of a run.
     Applied,
 }
 
@@ -42,7 +42,7 @@ impl Subject {
     }
 }
 
-/// Everything a report is computed from.
+/// The input of a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// What the report is about.
@@ -54,21 +54,21 @@ pub struct Input<'a> {
     /// How guard, protections, scope, claims, data and settings differ from the base's, rails first: the first lines of every
     /// report.
     pub policy_changes: &'a [Difference],
-    /// What else must be read first, one sentence each.
+    /// Further sentences that must be read first.
     pub notices: &'a [String],
-    /// How the run ended; only for [`Subject::Applied`].
+    /// The end of the run; only for [`Subject::Applied`].
     pub run: Option<&'a RunEnd>,
-    /// The reviewed plan, where one was applied: it knows the devices of changes that were no longer to be made.
+    /// The reviewed plan, if one was applied: it names the devices of changes that were no longer wanted.
     pub reviewed: Option<&'a Plan>,
     /// `repositoryUrl` of `mdetag.yaml`: places become links to it.
     pub repository: Option<&'a str>,
-    /// The tenant as the command names it, known before anything is read: the marker of its comments, those of errors included.
-    /// `None`: as the plan names it.
+    /// The tenant as the command names it, known before anything is read. Marks its comments, including those about errors.
+    /// `None`: the plan's name.
     pub comment_of: Option<&'a str>,
 }
 
 impl<'a> Input<'a> {
-    /// A report about a plan and nothing beside it.
+    /// The input of a report about a plan alone.
     pub fn new(subject: Subject, plan: &'a Plan) -> Input<'a> {
         Input {
             subject,
@@ -89,21 +89,21 @@ impl<'a> Input<'a> {
     }
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunEnd {
     pub run_id: String,
     /// The digest of the plan that was applied: `sha256:…`.
     pub plan_digest: String,
-    /// How every change of the plan ended.
+    /// The outcome of every change of the plan.
     pub outcomes: Vec<ChangeOutcome>,
     /// Why the run stopped with work left, as a phrase: `the limit of 50 min is reached`.
     pub stopped: Option<String>,
     /// Whether `apply --resume` has work left.
     pub is_resumable: bool,
-    /// What plans the rest, where a resume does not write it: `mdetag apply --sandbox`.
+    /// The command that plans the rest, if a resume does not write it: `mdetag apply --sandbox`.
     pub next_plan: Option<String>,
-    /// Whether a resume without the run's id finds it: it is of the default policies.
+    /// Whether a resume without the run's id finds it, because it is of the default policies.
     pub is_default_set: bool,
     /// The flags that name the tenant, each after a space: ` --sandbox`.
     pub tenant_flags: String,
@@ -111,34 +111,34 @@ pub struct RunEnd {
     pub resume_flags: String,
     /// Changes that are wanted now but were not reviewed: left for the next plan.
     pub unreviewed: u64,
-    /// What else happened, one sentence each: a fallback, a repair, an open circuit.
+    /// Further events, one sentence each: a fallback, a repair, an open circuit.
     pub notes: Vec<String>,
-    /// Tags that calls took along without meaning to, each as the addition that puts it back: no change of the plan.
+    /// Tags that calls removed by accident, each as the addition that puts it back: no changes of the plan.
     pub lost: Vec<ChangeOutcome>,
     pub calls: u64,
     /// Seconds from the first call to the last answer.
     pub seconds: u64,
     pub exit_code: u8,
-    /// When the next wave may start, where one waits.
+    /// The earliest start of the next wave, if one waits.
     pub not_before: Option<crate::time::Timestamp>,
-    /// When the list shows what changes wait for, at the latest; none where none waits.
+    /// The latest time by which the list shows what changes wait for; `None` if none wait.
     pub shown_by: Option<crate::time::Timestamp>,
     /// The gate that stopped a rollout.
     pub halt: Option<crate::apply::Halt>,
 }
 
-/// What changes of one kind have in common, and on how many devices.
+/// The common properties of changes of one kind, and their devices.
 #[derive(Clone, Debug)]
 pub struct ChangeGroup<'a> {
     pub what: ReportedChange<'a>,
     pub cause: Option<CauseIndex>,
-    /// How it ended, for [`Subject::Applied`].
+    /// The outcome, for [`Subject::Applied`].
     pub outcome: Option<Outcome>,
-    /// The error that these outcomes share, as the first of them has it: ids and times differ from call to call.
+    /// The error that these outcomes share, in the words of the first: ids and times differ from call to call.
     pub error: Option<&'a str>,
-    /// Numbers of the changes' devices, ascending: see [`Model::device`]. A device is in a group once.
+    /// Indices of the changes' devices, ascending: see [`Model::device`]. A device is in a group once.
     pub members: Vec<u32>,
-    /// Additions that a group of removals stands for: see `renamed`.
+    /// Number of additions that a group of removals represents: see `renamed`.
     pub gained: u64,
     /// What the plan's removals of the tag leave without any device.
     pub last: Vec<&'a LastDevices>,
@@ -157,7 +157,7 @@ impl ChangeGroup<'_> {
 /// The whole report, or one half of it.
 #[derive(Clone, Debug, Default)]
 pub struct ReportPart<'a> {
-    /// Which half; `None` where the report is whole.
+    /// Its half; `None` if the report is whole.
     pub origin: Option<ChangeOrigin>,
     /// The riskiest first.
     pub groups: Vec<ChangeGroup<'a>>,
@@ -168,24 +168,24 @@ pub struct ReportPart<'a> {
 /// A report, ready to be rendered.
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
-    /// What it was computed from.
+    /// The input that it was computed from.
     pub input: Input<'a>,
     /// One part, or two with a base: this change first.
     pub parts: Vec<ReportPart<'a>>,
     pub totals: Totals,
     /// Changes that the base would make and this policy set would not.
     pub dropped: Totals,
-    /// How many changes are of each class, in the order of [`Class::ALL`].
+    /// Number of changes by class, in the order of [`Class::ALL`].
     pub classes: [u64; Class::ALL.len()],
-    /// How many changes ended how, in the order of [`Outcome::ALL`].
+    /// Number of changes by outcome, in the order of [`Outcome::ALL`].
     pub outcomes: [u64; Outcome::ALL.len()],
-    /// Changes that the base wants too, by their number in the order of rows.
+    /// Changes that the base wants too, by their index in the order of rows.
     before: FixedBitSet,
     marks: LastDeviceMarks<'a>,
 }
 
 impl<'a> Model<'a> {
-    /// Computes the model: time and memory grow with the number of changes, not with the text that will be shown.
+    /// Computes the model. Time and memory grow with the number of changes, not with the text that is shown.
     pub fn new(input: Input<'a>) -> Model<'a> {
         let (before, dropped) = match (input.base, input.run) {
             (Some(base), None) => split::compare(input.plan, base),
@@ -220,12 +220,12 @@ impl<'a> Model<'a> {
         self.input.plan
     }
 
-    /// Whether the tenant is simulated: said in the first line of every report.
+    /// Whether the tenant is simulated: in the first line of every report.
     pub fn is_sandbox(&self) -> bool {
         self.plan().header.tenant.cloud.as_deref() == Some("sandbox")
     }
 
-    /// Where places link to, if anywhere.
+    /// The target of links to places, if there is one.
     pub(super) fn links(&self) -> Option<RepositoryLinks<'a>> {
         RepositoryLinks::of(self.input.repository, self.input.plan)
     }
@@ -235,12 +235,12 @@ impl<'a> Model<'a> {
         if row.aside.is_some() { &[] } else { self.marks.on(row.what) }
     }
 
-    /// How many changes are of this class.
+    /// Number of changes of this class.
     pub fn class(&self, class: Class) -> u64 {
         self.classes[class as usize]
     }
 
-    /// How many changes ended so.
+    /// Number of changes with this outcome.
     pub fn outcome(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome as usize]
     }
@@ -259,7 +259,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The name of a member of a group, or its id where it has none.
+    /// The name of a member of a group, or its id if it has none.
     pub fn device_name(&self, member: u32) -> &'a str {
         let (id, name) = self.device(member);
         name.unwrap_or(id)
@@ -270,7 +270,7 @@ impl<'a> Model<'a> {
         self.device(member).0
     }
 
-    /// Every change that is planned, one a row, in plan order; for [`Subject::Applied`] every outcome.
+    /// Every planned change, one per row, in plan order; for [`Subject::Applied`] every outcome.
     pub fn rows(&self) -> Box<dyn Iterator<Item = ReportRow<'a>> + '_> {
         match self.input.run {
             Some(run) => Box::new(outcome_rows(self.input, &run.outcomes).map(|(_, row)| row)),
@@ -278,7 +278,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Planned changes with the number of their device.
+    /// Planned changes with the index of their device.
     fn planned(&self) -> impl Iterator<Item = (u32, ReportRow<'a>)> + '_ {
         let plan = self.plan();
         let has_base = self.input.base.is_some();
@@ -307,7 +307,7 @@ impl<'a> Model<'a> {
         let plan = self.plan();
         let mut groups = Groups::default();
         let mut totals = Totals::default();
-        // A tag is mostly added for one cause: where the last addition went spares finding the group by its texts.
+        // A tag is usually added for one cause, so remembering the place of the last addition avoids a lookup by text.
         let mut last = vec![[None; 2]; plan.tags.len()];
         let mut number = 0;
         let mut is_of_part = || {
@@ -342,7 +342,7 @@ impl<'a> Model<'a> {
         groups.part(plan, &self.marks, origin, totals)
     }
 
-    /// How every change of a run ended.
+    /// The outcome of every change of a run.
     fn ended_part(&self, run: &'a RunEnd) -> ReportPart<'a> {
         let mut groups = Groups::default();
         let mut totals = Totals::default();
@@ -359,7 +359,7 @@ impl<'a> Model<'a> {
         groups.part(self.plan(), &self.marks, None, totals)
     }
 
-    /// Which half the planned change with this number is of.
+    /// The half of the planned change with this index.
     fn origin(&self, number: usize) -> ChangeOrigin {
         if self.before.contains(number) { ChangeOrigin::Before } else { ChangeOrigin::ThisChange }
     }
@@ -379,18 +379,18 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Groups that grow while changes come in.
+/// Groups under construction.
 #[derive(Default)]
 struct Groups<'a> {
     list: Vec<ChangeGroup<'a>>,
     places: HashMap<GroupKey<'a>, usize>,
 }
 
-/// What changes of one group have in common.
+/// The common properties of a group's changes.
 type GroupKey<'a> = (ReportedChange<'a>, Option<CauseIndex>, Option<Outcome>, Option<Cow<'a, str>>);
 
 impl<'a> Groups<'a> {
-    /// Where in the list the group of such changes is. An error comes with the device that it is about.
+    /// The index of the group of such changes. An error comes with the device that it is about.
     fn place(
         &mut self,
         what: ReportedChange<'a>,

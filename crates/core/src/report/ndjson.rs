@@ -1,7 +1,7 @@
-//! One change a line, for log pipelines, one a device on which a template yields no tag, and one a move between device groups:
-//! none of them, no line.
+//! For log pipelines: one line per change, per device on which a template yields no tag, and per move between device groups. No
+//! line if there is none of these.
 //!
-//! Each line names its tenant and time, because a pipeline mixes the lines of many.
+//! Each line names its tenant and time, because a pipeline mixes lines of many tenants.
 
 use std::io::{self, Write};
 

@@ -1,7 +1,7 @@
-//! Messages to a webhook: what a command came to, as a CloudEvent, a card for Teams or blocks for Slack.
+//! Messages to a webhook: the result of a command as a CloudEvent, a card for Teams or blocks for Slack.
 //!
-//! Holds counts, the tenant, the run and a link; never a device's name or a tag, except inside the text of an error, which is
-//! set where nothing renders. Sends nothing.
+//! Contains counts, the tenant, the run and a link. Never contains a device's name or a tag, except in the text of an error,
+//! which is placed where nothing is rendered. Sends nothing.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use super::model::{Model, Subject};
 use super::sentences;
 use super::words::{number, outcome_phrase};
 
-/// Characters of an error that a message repeats.
+/// The most characters of an error in a message.
 const ERROR: usize = 300;
 
 /// What a command came to: the summary of its `--format json`, and the data of a CloudEvent.
@@ -133,7 +133,7 @@ impl SummaryDocument {
         }
     }
 
-    /// What of it is worth telling, among what somebody wants to be told.
+    /// The occasion to report, if it is among the wanted ones.
     pub fn occasion(&self, wanted: &[Occasion]) -> Option<Occasion> {
         Occasion::ALL.into_iter().find(|occasion| wanted.contains(occasion) && self.holds(*occasion))
     }
@@ -163,7 +163,7 @@ pub struct Message {
     pub body: Vec<u8>,
 }
 
-/// Writes a message. `id` tells repeated deliveries of one message apart from other messages.
+/// Writes a message. `id` identifies repeated deliveries of the same message.
 pub fn message(
     format: MessageFormat,
     occasion: Occasion,
@@ -194,8 +194,8 @@ fn event(occasion: Occasion, summary: &SummaryDocument, id: &str, at: Timestamp)
     })
 }
 
-/// An adaptive card in the envelope that workflows of Teams take. Every text that came from elsewhere is a `TextRun`: unlike a
-/// `TextBlock`, it renders no Markdown.
+/// An adaptive card in the envelope of Teams workflows. Every foreign text is a `TextRun`, which, unlike a `TextBlock`, renders
+/// no Markdown.
 fn teams(occasion: Occasion, summary: &SummaryDocument) -> Value {
     let run = |text: &str, weight: &str| json!({ "type": "TextRun", "text": text, "weight": weight });
     let title = json!({
@@ -224,7 +224,7 @@ fn teams(occasion: Occasion, summary: &SummaryDocument) -> Value {
     })
 }
 
-/// Blocks of plain text: it renders no markup, no mention and no emoji.
+/// Blocks of plain text, which renders no markup, mentions or emoji.
 fn slack(occasion: Occasion, summary: &SummaryDocument) -> Value {
     let plain = |text: &str| json!({ "type": "plain_text", "emoji": false, "text": slack_text(text) });
     let title = title(occasion, summary);
@@ -243,7 +243,7 @@ fn slack(occasion: Occasion, summary: &SummaryDocument) -> Value {
     json!({ "text": slack_text(&title), "mrkdwn": false, "blocks": blocks })
 }
 
-/// The three characters that Slack reads as control characters, in every kind of text.
+/// Escapes the three characters that Slack reads as control characters in every kind of text.
 fn slack_text(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -263,7 +263,7 @@ fn title(occasion: Occasion, summary: &SummaryDocument) -> String {
     format!("{sandbox}mdetag {}: {what} on {}", summary.command, terminal(&clip(tenant, 100)))
 }
 
-/// What a message for people says, line by line.
+/// The lines of a message for people.
 fn lines(summary: &SummaryDocument) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(totals) = summary.summary {
@@ -323,7 +323,7 @@ mod tests {
     use crate::report::fixtures;
     use crate::report::model::Input;
 
-    /// Everything that some receiver could take for markup, a mention or a command.
+    /// Everything that some receiver could read as markup, a mention or a command.
     const HOSTILE: &str =
         "<!channel> [a](https://evil.example) **b** :smile: @here <https://evil.example|x> \u{202e}";
 
@@ -342,7 +342,7 @@ mod tests {
         serde_json::from_slice(&message.body).unwrap()
     }
 
-    /// Every object of the document that holds this text anywhere directly.
+    /// Collects every object of the document that directly contains this text.
     fn holders<'v>(value: &'v Value, text: &str, found: &mut Vec<&'v Value>) {
         match value {
             Value::Object(map) => {

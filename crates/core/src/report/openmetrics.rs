@@ -1,7 +1,7 @@
-//! OpenMetrics text, for a node exporter's text collector: how much differs, why, and what it would cost.
+//! OpenMetrics text for a node exporter's text collector: how much differs, why, and the cost.
 //!
-//! The names below are an interface: dashboards and alerts hold on to them. Series are bounded, so that a template with a
-//! thousand tags does not become a thousand time series a scrape.
+//! The names below are an interface that dashboards and alerts depend on. Series are bounded, so that a template with a thousand
+//! tags does not become a thousand time series per scrape.
 
 use std::io::{self, Write};
 
@@ -21,7 +21,7 @@ const SERIES: usize = 200;
 /// Labels and value of one series.
 type MetricSample = (Vec<(&'static str, String)>, u64);
 
-/// Every metric that can be written: name and help.
+/// The name and help of every metric.
 pub const METRICS: [(&str, &str); 27] = [
     ("mdetag_report_timestamp_seconds", "When the plan was made, in seconds since 1970."),
     ("mdetag_devices", "Devices read."),
@@ -160,7 +160,7 @@ fn cost(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
     }
 }
 
-/// What the plan causes in the device groups.
+/// The effects of the plan on the device groups.
 fn foreseen(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
     let Some(found) = consequences::foreseen(model) else { return Vec::new() };
     match name {

@@ -1,6 +1,6 @@
-//! What a probe measured of the service beside what is assumed, and how its device is afterwards.
+//! The findings of a probe beside the assumptions, and the state of its device afterwards.
 //!
-//! Measures nothing and decides no verdict: that is `probe`.
+//! Measures nothing and decides no verdict; `probe` does.
 
 use std::sync::Arc;
 
@@ -20,19 +20,19 @@ pub struct ProbeEnd<'a> {
     pub is_sandbox: bool,
     /// The id of the device under test.
     pub device: &'a str,
-    /// The device as people know it, already escaped.
+    /// The device's name for people, already escaped.
     pub shown: &'a str,
-    /// What this probe itself measured.
+    /// The findings of this probe alone.
     pub profile: &'a ServiceProfile,
-    /// The time by which findings are too old to count.
+    /// The time that decides which findings are too old to count.
     pub now: Timestamp,
-    /// Verdicts that differ from those of an earlier probe: the question, what it was, what it is.
+    /// Verdicts that differ from an earlier probe's: the question, the old and the new verdict.
     pub changed: &'a [(String, String, String)],
     /// Why it ended early.
     pub ended_early: Option<&'a str>,
-    /// Whether the device is as it was before.
+    /// Whether the device is in its original state.
     pub is_restored: bool,
-    /// The same in words, already escaped.
+    /// That state in words, already escaped.
     pub restored: &'a str,
 }
 
@@ -66,7 +66,7 @@ pub fn json(end: &ProbeEnd<'_>) -> String {
     }))
 }
 
-/// How a device differs from what it was before a probe, scratch tags aside; `None` where it does not.
+/// How a device differs from its state before a probe, ignoring scratch tags; `None` if it does not.
 pub fn difference(before: &DeviceState, now: &DeviceState) -> Option<String> {
     let own = |state: &DeviceState| {
         let mut tags: Vec<Arc<str>> = state.tags.iter().filter(|tag| !is_scratch(tag)).cloned().collect();
@@ -84,7 +84,7 @@ pub fn difference(before: &DeviceState, now: &DeviceState) -> Option<String> {
     Some(terminal(&what).into_owned())
 }
 
-/// What was measured, for people. Findings that no longer count say why.
+/// The findings for people. Those that no longer count say why.
 pub(super) fn table(profile: &ServiceProfile, now: Timestamp) -> String {
     let widest =
         |words: &mut dyn Iterator<Item = &'static str>| words.map(str::len).max().unwrap_or_default();
@@ -104,7 +104,7 @@ pub(super) fn table(profile: &ServiceProfile, now: Timestamp) -> String {
     text
 }
 
-/// What was measured, as rows of a document.
+/// The findings as rows of a document.
 pub(super) fn rows(profile: &ServiceProfile, now: Timestamp) -> Value {
     let row = |question: Question| {
         let (finding, seen) = (finding(profile, question), seen(profile, question));
@@ -130,9 +130,9 @@ fn seen(profile: &ServiceProfile, question: Question) -> Option<&Seen> {
     profile.seen.iter().find(|seen| seen.question == question.word())
 }
 
-/// What runs saw, behind the rest of a row.
+/// The observations of runs, at the end of a row.
 fn sighting(seen: &Seen) -> String {
-    // `none 0` says one thing twice.
+    // `none 0` would say the same thing twice.
     let count = seen.number.filter(|count| *count > 0);
     let count = count.map(|count| format!(" {}", amount(&seen.question, count))).unwrap_or_default();
     format!("; runs saw {}{count} on {}", seen.verdict, seen.last_seen)

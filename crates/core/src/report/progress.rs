@@ -1,4 +1,4 @@
-//! Lines of progress: what is done, how fast, what the budget allows, how long it takes at least.
+//! Lines of progress: what is done, how fast, the budget, and the shortest time to the end.
 //!
 //! Draws no bar and reads no clock: the caller passes the figures in.
 
@@ -9,33 +9,33 @@ use crate::time::{Timestamp, spoken};
 
 use super::words::{counted, noun_for, number};
 
-/// How far a read is.
+/// The progress of a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// Devices read.
     pub devices: u64,
     /// List pages read so far.
     pub pages: u64,
-    /// Which pass over the list, from 1: a list that changed under the read is read again.
+    /// The pass over the list, from 1. A list that changes during the read is read again.
     pub pass: u32,
 }
 
-/// How far an apply is.
+/// The progress of an apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applying {
     /// Changes that have ended.
     pub ended: u64,
     /// All changes of the plan.
     pub changes: u64,
-    /// Of the ended ones, those that failed, bounced or are unknown.
+    /// Those of the ended changes that failed, bounced or are unknown.
     pub failed: u64,
     /// Calls in the last minute.
     pub per_minute: u64,
-    /// What is left of this hour on the busiest lane, and its limit.
+    /// The calls left this hour on the busiest lane, and its limit.
     pub left: Option<(u64, u64)>,
-    /// Until the next call may be sent, where the run waits for it.
+    /// The time until the next call, if the run waits for it.
     pub wait: Option<Duration>,
-    /// The least time until the last call may start.
+    /// The shortest time until the last call may start.
     pub least: Option<Duration>,
 }
 
@@ -67,7 +67,7 @@ pub fn applying(applying: &Applying) -> String {
     parts.join(" · ")
 }
 
-/// A wait of under a second is no news.
+/// Waits under a second are not shown.
 fn next_window(wait: Option<Duration>) -> Option<String> {
     let wait = wait.filter(|wait| *wait >= Duration::from_secs(1))?;
     Some(format!("next window in {}", spoken(wait)))
@@ -95,16 +95,16 @@ pub fn waiting(wait: &LaneWait, now: Timestamp) -> String {
     waiting_for(wait.span, &reason, now)
 }
 
-/// The same for any reason.
+/// Like [`waiting`], for any reason.
 pub fn waiting_for(span: Duration, reason: &str, now: Timestamp) -> String {
-    // Rounded up: who looks at the clock then must not find the wait still going on.
+    // Rounded up, so that the wait is over when a reader looks at the clock at that time.
     let span = Duration::from_secs(span.as_secs() + u64::from(span.subsec_nanos() > 0));
     let end = now.plus(span).to_string();
     let time = end.get(11..19).unwrap_or(&end);
     format!("waiting {}, until {time} UTC: {reason}", spoken(span))
 }
 
-/// Which waits are reported when there is no bar: one of more than ten seconds at once, and then every thirty seconds.
+/// Which waits are reported without a progress bar: one of more than ten seconds at once, then every thirty seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WaitNotes {
     told: Option<Duration>,
@@ -115,7 +115,7 @@ impl WaitNotes {
     /// A wait reports every five seconds; after a longer silence it is a new one.
     const SAME_WAIT: Duration = Duration::from_secs(6);
 
-    /// Whether a wait with so much `left` is to be told. `elapsed` counts from any start.
+    /// Whether to report a wait with this much time `left`. `elapsed` counts from any start.
     pub fn is_due(&mut self, left: Duration, elapsed: Duration) -> bool {
         let is_same = self.seen.is_some_and(|seen| elapsed.saturating_sub(seen) <= Self::SAME_WAIT);
         self.seen = Some(elapsed);

@@ -1,6 +1,6 @@
 //! Why the guard refuses a plan: the arithmetic, the setting, its place, and how to proceed once.
 //!
-//! Does not judge: the verdicts are the guard's. Names are not escaped here.
+//! The guard judges. Names are not escaped here.
 
 use crate::apply::{ChangeOutcome, Outcome};
 use crate::plan::consequences::Consequences;
@@ -13,12 +13,12 @@ use super::escape;
 use super::model::RunEnd;
 use super::words::{counted, number, place, share};
 
-/// One reason for a refusal, in the order in which people read it.
+/// A reason for a refusal, in the order in which people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The cap or invariant: `removalsPerTag:Tier0`, `dcs-stay-tier0`.
     pub name: String,
-    /// What is over which limit.
+    /// The amount and the exceeded limit.
     pub headline: String,
     /// The arithmetic, the setting and its place.
     pub arithmetic: String,
@@ -29,7 +29,7 @@ pub struct Refusal {
 /// The end of an apply that the guard refused: no run was started, so no change was attempted.
 ///
 /// # Errors
-/// None that memory gives: the digest is taken of what a file of the plan would hold.
+/// None in practice: the digest is computed in memory, from the content that a plan file would have.
 pub fn refused_run(plan: &Plan, exit_code: u8) -> std::io::Result<RunEnd> {
     const WHY: &str = "the guard refused the plan";
     let keys = plan.changes.iter().flat_map(|change| stale::keys(plan, change));
@@ -59,7 +59,7 @@ pub fn refusals(plan: &Plan) -> Vec<Refusal> {
     caps.chain(days).chain(invariants).collect()
 }
 
-/// What to paste where a plan is refused by caps: all of them at once.
+/// What to paste if caps refuse a plan: raises all of them at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusalSnippet {
     /// What to do first, where an invariant refuses too: no flag overrides it.
@@ -72,7 +72,7 @@ pub struct RefusalSnippet {
     pub approvals: Vec<String>,
 }
 
-/// The snippet as text; `None` where only invariants refuse, which no flag overrides.
+/// The snippet as text; `None` if only invariants refuse, which no flag overrides.
 pub fn snippet(plan: &Plan) -> Option<RefusalSnippet> {
     let snippet = plan.guard.snippet.as_ref()?;
     let words: Vec<String> = snippet.allow.iter().map(|word| escape::shell(word)).collect();
@@ -112,7 +112,7 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
     let name = axis.axis.word();
     let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{}", escape::tag(tag)));
     let allow = allowance(plan, axis);
-    // As predicted the moves are within the limit; every possible move counts because the prediction is wrong.
+    // The predicted moves are within the limit; every possible move counts because the prediction is wrong.
     let is_worst_case = axis.axis == Axis::GroupMoves
         && plan.judged_groups().is_some_and(|it| !it.check.reliable && it.predicted <= axis.allowed);
     let because = if is_worst_case {
@@ -173,7 +173,7 @@ fn day(plan: &Plan, day: &DayReport) -> Refusal {
     }
 }
 
-/// `, raised to 800 until …` with its place, where an approval set the limit.
+/// `, raised to 800 until …` with its place, if an approval set the limit.
 fn raised(plan: &Plan, axis: &AxisReport) -> String {
     let raise = axis.raised_by.and_then(|index| plan.guard.approvals.get(index as usize));
     let Some(raise) = raise else { return String::new() };
@@ -181,11 +181,11 @@ fn raised(plan: &Plan, axis: &AxisReport) -> String {
     format!(", raised by {}{at}", raise.sentence())
 }
 
-/// What to do where the file of device groups is the reason.
+/// The advice if the file of device groups is the reason.
 const RENEW: &str = "to proceed: save the tenant's device groups anew into the file that the policy names; `mdetag groups` compares \
                      them with what the service reports";
 
-/// That the file of device groups does not match the tenant, with the count.
+/// The sentence that the file of device groups does not match the tenant, with the count.
 fn mismatch(groups: Option<&Consequences>) -> String {
     let Some(check) = groups.map(|groups| &groups.check) else { return String::new() };
     let devices = counted(check.of, "device");
@@ -224,7 +224,7 @@ fn invariant(plan: &Plan, invariant: &InvariantReport) -> Refusal {
     }
 }
 
-/// An invariant that is broken already: what it demands, and the counts with its place.
+/// An invariant that is already broken: its demand, and the counts with its place.
 pub(super) fn broken(invariant: &InvariantReport) -> (String, String) {
     let headline = format!("invariant `{}` is broken: {}", invariant.name, invariant.demand);
     (headline, counts(invariant))

@@ -1,6 +1,6 @@
-//! How policy tests ended: for people with the difference of both sets and the explanation, and as JUnit.
+//! The results of policy tests: for people with the difference of both sets and the explanation, and as JUnit.
 //!
-//! Tests nothing: that is `rehearsal`. Names in tests come from a pull request and are escaped as everywhere.
+//! `rehearsal` runs the tests. Their names come from a pull request and are escaped, as everywhere.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -22,10 +22,10 @@ use super::explain;
 use super::style::{Paint, Style, prose};
 use super::words::{self, counted, number};
 
-/// Rules without a test that are named before the others are only counted.
+/// Rules without a test that are named before the rest is only counted.
 const NAMED: usize = 10;
 
-/// Everything that a report of tests needs.
+/// The input of a report of tests.
 #[derive(Clone, Copy, Debug)]
 pub struct TestReport<'a> {
     pub rehearsal: &'a Rehearsal,
@@ -65,7 +65,7 @@ pub fn json(tested: &TestReport<'_>) -> String {
     format!("{document:#}\n")
 }
 
-/// Writes the report for people: a line a test, and under a failed one what differs and why.
+/// Writes the report for people: a line per test, and for a failed one the difference and the reason.
 ///
 /// # Errors
 /// Those of the writer.
@@ -112,7 +112,7 @@ fn failed(tested: &TestReport<'_>, test: &Rehearsed, style: &Style, out: &mut dy
     writeln!(out)
 }
 
-/// Both sets as one list: what is only expected, what is only actual, and what both have.
+/// Both sets as one list: items only expected, only actual, and in both.
 fn lines(failure: &Failure) -> Vec<(char, &str)> {
     match failure.key {
         "includes" => return failure.missing().into_iter().map(|item| ('-', item)).collect(),
@@ -168,7 +168,7 @@ fn summary(tested: &TestReport<'_>, style: &Style, out: &mut dyn Write) -> io::R
     prose(&text, (0, 2), style.width).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
-/// Writes the tests as JUnit XML: one suite a test file.
+/// Writes the tests as JUnit XML: one suite per test file.
 ///
 /// # Errors
 /// Those of the writer.
@@ -187,7 +187,7 @@ pub fn junit(tested: &TestReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
         report.add_test_suite(suite);
     }
-    // Written from a text: the library's error hides the kind of the writer's, and with it that a pipe is broken.
+    // Written from a text, because the library's error hides the kind of the writer's error, such as a broken pipe.
     out.write_all(report.to_string().map_err(io::Error::other)?.as_bytes())
 }
 
@@ -197,7 +197,7 @@ fn case(tested: &TestReport<'_>, test: &Rehearsed, class: &str) -> io::Result<Te
         let mut text = Vec::new();
         failed(tested, test, &Style { width: usize::MAX, ..Style::default() }, &mut text)?;
         let text = String::from_utf8_lossy(&text).into_owned();
-        // Line by line: the escape of a whole text would write its line breaks out.
+        // Line by line, because escaping the whole text would escape its line breaks.
         let body: Vec<Cow<'_, str>> = text.lines().map(terminal).collect();
         let keys: Vec<&str> = test.failures.iter().map(|failure| failure.key).collect();
         let message =

@@ -1,6 +1,6 @@
-//! Shows a rename once: the old name's removal stands for the new name's addition on the same device.
+//! Shows a rename once: the old name's removal also represents the new name's addition on the same device.
 //!
-//! For people only. Documents for programs keep removal and addition apart, and no sum changes.
+//! Only for people. Documents for programs keep removal and addition separate, and no sum changes.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::escape;
 use super::model::{ChangeGroup, Model, ReportedChange};
 use super::words::{noun_for, number};
 
-/// The groups, additions of a rename joined to the removals that go with them.
+/// The groups, with the additions of renames merged into their removals.
 pub(super) fn joined<'m, 'a>(model: &Model<'a>, groups: &'m [ChangeGroup<'a>]) -> Cow<'m, [ChangeGroup<'a>]> {
     let mut gaining = HashMap::new();
     for (at, group) in groups.iter().enumerate() {
@@ -41,7 +41,7 @@ pub(super) fn joined<'m, 'a>(model: &Model<'a>, groups: &'m [ChangeGroup<'a>]) -
     Cow::Owned(joined)
 }
 
-/// The new name, where a group is of a rename.
+/// The new name, if the group is part of a rename.
 fn new_name<'a>(model: &Model<'a>, group: &ChangeGroup<'a>) -> Option<&'a str> {
     match model.plan().causes.get(group.cause?.0 as usize)? {
         Cause::Renamed { to, .. } => Some(to),
@@ -53,7 +53,7 @@ fn members<'a, 'm>(model: &'m Model<'a>, group: &'m ChangeGroup<'a>) -> impl Ite
     group.members.iter().map(|member| model.device_id(*member))
 }
 
-/// The new name of a group that stands for additions, too.
+/// The new name of a group that also represents additions.
 pub(super) fn gained<'a>(model: &Model<'a>, group: &ChangeGroup<'a>) -> Option<&'a str> {
     new_name(model, group).filter(|_| group.gained > 0)
 }
@@ -64,7 +64,7 @@ pub(super) fn label(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
     gained(model, group).map_or(label.clone(), |to| format!("{label} → {}", escape::tag(to)))
 }
 
-/// Why, where the label has the new name: `renamed`.
+/// The reason if the label has the new name: `renamed`.
 pub(super) fn why(model: &Model<'_>, group: &ChangeGroup<'_>) -> Option<String> {
     let to = gained(model, group)?;
     Some(match group.gained == group.devices() {
@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    /// Three devices with the old name, of which one has the new name already.
+    /// Three devices with the old name, one of which already has the new name.
     fn plan() -> Plan {
         let mut plan = fixtures::empty();
         plan.causes.push(Cause::Renamed { to: "New".into(), place: fixtures::place("policies/a.yaml", 7) });
@@ -108,7 +108,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// The screen, blanks between columns as one.
+    /// The screen with single blanks between columns.
     fn screen(model: &Model<'_>) -> String {
         text(Format::Human, model).split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }

@@ -1,6 +1,6 @@
-//! Which changes a reviewer reads first: what takes a tag away or lowers a value, the largest share of the tag's devices first.
+//! Which changes reviewers read first: those that remove a tag or lower a value, the largest share of the tag's devices first.
 //!
-//! Knows how many devices carry a tag from the guard's arithmetic; a tag that the guard does not count has no known share.
+//! Takes the number of carriers from the guard's arithmetic; a tag that the guard does not count has no known share.
 
 use std::cmp::Reverse;
 
@@ -12,19 +12,19 @@ use crate::policy::Axis;
 
 use super::change::ReportedChange;
 
-/// How risky a group is; lesser is riskier.
+/// The risk of a group; smaller is riskier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Risk {
     kind: RiskKind,
-    /// Whether the group takes its tag from all of its devices.
+    /// Whether the group removes its tag from all of its devices.
     takes_all: Reverse<bool>,
-    /// Devices lost of a million that carry the tag.
+    /// Devices that lose the tag, per million that carry it.
     lost: Reverse<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum RiskKind {
-    /// A tag is taken away, or a value lowered.
+    /// A tag is removed, or a value lowered.
     Loss,
     /// A tag is added, or a value raised.
     Gain,
@@ -32,7 +32,7 @@ enum RiskKind {
     Rename,
 }
 
-/// How many devices carry each tag that is removed, and how many of them lose it.
+/// By removed tag, the number of devices that carry it and of those that lose it.
 pub(super) struct Carriers<'p> {
     counts: HashMap<&'p str, (u64, u64)>,
 }
@@ -57,7 +57,7 @@ impl<'p> Carriers<'p> {
         let kind = match what {
             _ if is_rename => RiskKind::Rename,
             ReportedChange::Remove(_) => RiskKind::Loss,
-            // A value that cannot be read counts as the highest.
+            // An unreadable value counts as the highest.
             ReportedChange::Value { from, to }
                 if to < from.and_then(DeviceValue::parse).unwrap_or(DeviceValue::High) =>
             {

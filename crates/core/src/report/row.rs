@@ -1,6 +1,6 @@
-//! One change as a document: a line of `ndjson`, an entry of the `apply` document.
+//! One change as a document: a line of `ndjson`, or an entry of the `apply` document.
 //!
-//! Keys are those of the plan file, with what only reports know beside them (class, half, outcome).
+//! Keys are those of the plan file, plus those that only reports have (class, half, outcome).
 
 use std::borrow::Cow;
 
@@ -146,20 +146,20 @@ pub fn document<'a>(model: &Model<'a>, row: &ReportRow<'a>) -> RowDocument<'a> {
     }
 }
 
-/// Why a change is not done, in a word.
+/// Why a change is not made, in one word.
 pub fn reason(row: &ReportRow<'_>) -> Option<&'static str> {
     let unresolved = row.unresolved.map(|_| WithheldReason::Unresolved);
     row.aside.map(|aside| aside.reason).or(unresolved).map(WithheldReason::word)
 }
 
-/// Where the cause of a change stands, or the rule whose template yields no tag.
+/// The place of a change's cause, or of the rule whose template yields no tag.
 pub fn place<'a>(plan: &'a Plan, row: &ReportRow<'_>) -> Option<&'a Place> {
     let cause = row.cause.and_then(|index| plan.causes.get(index.0 as usize));
     let rule = |(entry, _): (&Unresolved, _)| plan.rules.get(entry.rule as usize).map(|rule| &rule.place);
     cause.and_then(|cause| words::cause_place(plan, cause)).or(row.unresolved.and_then(rule))
 }
 
-/// The cause in a word and a name, for tables: `rule` and its rules, `family` and its name.
+/// The cause as a word and a name, for tables: `rule` and its rules, `family` and its name.
 pub fn cause_name<'a>(plan: &'a Plan, cause: &'a Cause) -> Cow<'a, str> {
     match cause {
         Cause::Rule(rules) => {

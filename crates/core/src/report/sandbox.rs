@@ -1,6 +1,6 @@
-//! What `sandbox` did, as text and as a document.
+//! The results of `sandbox` commands, as text and as a document.
 //!
-//! Knows nothing of simulated tenants: their crate and this one share no code.
+//! Knows nothing about simulated tenants: their crate and this one share no code.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -11,20 +11,20 @@ use super::escape::{json_document, terminal};
 use super::words::counted;
 use crate::device::DeviceValue;
 
-/// What a command did.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SandboxReport<'a> {
     /// A new sandbox with generated devices.
     Generated {
         name: &'a str,
         devices: u64,
-        /// What they were generated from.
+        /// The seed that they were generated from.
         seed: u64,
         folder: String,
     },
     /// A new sandbox with the devices of a file.
     Loaded { name: &'a str, devices: u64, fleet: String, folder: String },
-    /// It is served to other clients.
+    /// A sandbox that serves other clients.
     Served {
         name: &'a str,
         url: &'a str,
@@ -32,10 +32,10 @@ pub enum SandboxReport<'a> {
         tenant_id: &'a str,
         /// The application that may sign in.
         client_id: &'a str,
-        /// The application's secret: the sandbox's own, and good for nothing else.
+        /// The application's secret, useless outside this sandbox.
         client_secret: &'a str,
     },
-    /// Edits were made as by a person in the portal.
+    /// Edits as a person would make them in the portal.
     Disturbed {
         name: &'a str,
         /// In the order in which they were made.
@@ -44,11 +44,11 @@ pub enum SandboxReport<'a> {
     /// A file of devices was written.
     Written {
         devices: u64,
-        /// What they were generated from.
+        /// The seed that they were generated from.
         seed: u64,
         file: String,
     },
-    /// The faults that a sandbox can be given.
+    /// The faults that a sandbox can have.
     Faults(Vec<FaultRow>),
 }
 
@@ -61,12 +61,12 @@ pub struct SandboxEdit {
     pub what: SandboxEditKind,
 }
 
-/// What was done to a device.
+/// One edit of a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SandboxEditKind {
     Added(String),
-    /// This tag was taken off.
+    /// This tag was removed.
     Removed(String),
     /// The value was set to this.
     Value(DeviceValue),
@@ -78,7 +78,7 @@ pub struct FaultRow {
     /// Its name on the command line.
     pub name: &'static str,
     pub values: &'static str,
-    /// Its value if it is not named.
+    /// Its value unless it is set.
     pub default: &'static str,
     /// D: documented, F: reported from the field, C: sources disagree, A: assumed.
     pub mark: &'static str,

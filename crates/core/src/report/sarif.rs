@@ -1,6 +1,6 @@
 //! SARIF 2.1.0: findings at the line of their rule, so that a code-scanning page shows drift beside the policy.
 //!
-//! One result a group, not a change: code-scanning services take thousands of results, not millions.
+//! One result per group, not per change: code-scanning services accept thousands of results, not millions.
 
 use std::io::{self, Write};
 
@@ -119,7 +119,7 @@ fn result(model: &Model<'_>, finding: &ReportFinding<'_>, number: usize) -> Valu
     value
 }
 
-/// Code-scanning pages show only results with a place: what has none stands at the top of the first policy file.
+/// Code-scanning pages show only results with a place, so a result without one gets the top of the first policy file.
 fn location(plan: &Plan, place: Option<&Place>) -> Value {
     let (file, region) = match place {
         Some(place) => (&*place.file, region(place)),
@@ -158,7 +158,7 @@ mod tests {
     fn drift_stands_at_the_line_of_its_rule() {
         let plan = fixtures::example();
         let document = document(Input::new(Subject::Drift, &plan));
-        // The removal is riskier and comes before it.
+        // The removal is riskier, so it comes first.
         let result = &document["runs"][0]["results"][1];
         assert_eq!(result["ruleId"], "rule/domain-controllers");
         let location = &result["locations"][0]["physicalLocation"];

@@ -1,4 +1,4 @@
-//! What `snapshot` and `groups --fetch` say of the file that they wrote.
+//! The messages of `snapshot` and `groups --fetch` about the file that they wrote.
 //!
 //! Writes no file.
 
@@ -9,11 +9,11 @@ use super::words::counted;
 /// A file that was written.
 #[derive(Clone, Copy, Debug)]
 pub struct SavedFile<'a> {
-    /// As a program reads it.
+    /// The path for programs.
     pub path: &'a str,
-    /// The same for people.
+    /// The path for people.
     pub shown: &'a str,
-    /// What is in it was made up.
+    /// Whether its content is simulated.
     pub is_sandbox: bool,
 }
 

@@ -1,6 +1,6 @@
-//! The sentences that several renderers share: head, sums, calls, guard, what is not written.
+//! The sentences that several renderers share: head, sums, calls, guard, withheld changes.
 //!
-//! Texts of our own and names of others stay apart in a [`Phrase`], so that each renderer escapes the names its own way.
+//! Our own texts and foreign names are separate in a [`Phrase`], so that each renderer escapes the names in its own way.
 
 use std::time::Duration;
 
@@ -20,19 +20,19 @@ use super::words::{counted, lane, noun_for, number, share};
 /// The most files that one sentence names.
 const MOST_FILES: usize = 3;
 
-/// A text, and names to be shown in parentheses behind it.
+/// A text, and names that follow it in parentheses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phrase {
     /// Our own words.
     pub text: String,
-    /// Names from elsewhere, not escaped.
+    /// Foreign names, not escaped.
     pub names: Vec<String>,
-    /// Our own words behind the names.
+    /// Our own words after the names.
     pub more: String,
 }
 
 impl Phrase {
-    /// A phrase with nothing behind its names.
+    /// A phrase without words after its names.
     pub fn new(text: String, names: impl IntoIterator<Item = String>) -> Phrase {
         Phrase { text, names: names.into_iter().collect(), more: String::new() }
     }
@@ -66,7 +66,7 @@ pub fn tenant(plan: &Plan) -> Phrase {
     }
 }
 
-/// What stands behind the tenant in the first line. The commit comes from git and is cut to what people read.
+/// The facts after the tenant in the first line. The commit comes from git and is shortened.
 pub fn facts(model: &Model<'_>) -> Vec<String> {
     let header = &model.plan().header;
     let inventory = &header.inventory;
@@ -89,13 +89,13 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
     facts
 }
 
-/// What a reviewer must read first: a changed guard, protection or scope, an untrusted inventory, a broken invariant, a file of device groups that is wrong. Not escaped.
-/// Differences that only others show are `hidden`.
+/// What a reviewer must read first: a changed guard, protection or scope, an untrusted inventory, a broken invariant, a wrong
+/// file of device groups. Not escaped. Leaves out differences that are `hidden` in this report.
 pub fn must_read(model: &Model<'_>, hidden: ShownIn) -> Vec<String> {
     must_read_by_kind(model, hidden).into_iter().flat_map(|kind| kind.sentences).collect()
 }
 
-/// The same by kind: the differences by section, what is taken out apart from what is changed and what is new.
+/// The same by kind: differences by section, with removed, changed and new ones separate.
 pub fn must_read_by_kind(model: &Model<'_>, hidden: ShownIn) -> Vec<MustRead> {
     let other = |sentences: Vec<String>| MustRead { section: "other", sentences };
     let header = &model.input.plan.header;
@@ -141,7 +141,7 @@ pub fn must_read_by_kind(model: &Model<'_>, hidden: ShownIn) -> Vec<MustRead> {
     kinds
 }
 
-/// What must be read first of one kind, so that a report too short for all shows the first of each.
+/// The sentences of one kind that must be read first, so that a report too short for all shows the first of each kind.
 pub struct MustRead {
     /// The section of the policies, or `other`.
     pub section: &'static str,
@@ -149,14 +149,14 @@ pub struct MustRead {
     pub sentences: Vec<String>,
 }
 
-/// Differences from the base that only change what is planned, so that the plan shows what they come to. Not escaped.
+/// Differences from the base that only affect the plan, so that the plan shows their effect. Not escaped.
 pub fn further(model: &Model<'_>, hidden: ShownIn) -> Vec<String> {
     let others = model.input.policy_changes.iter();
     let others = others.filter(|difference| !difference.area.is_rail() && difference.shown != hidden);
     others.map(|difference| difference.sentence.clone()).collect()
 }
 
-/// How many differences there are of each further area, shown or not: `claims 12, data 3`.
+/// The number of differences in each further area, shown or not: `claims 12, data 3`.
 pub fn further_by_area(model: &Model<'_>) -> String {
     let others = model.input.policy_changes.iter();
     let others = others.filter(|difference| !difference.area.is_rail() && difference.shown != ShownIn::Short);
@@ -183,7 +183,7 @@ fn rival(rival: &crate::plan::Rival) -> String {
     format!("another policy set ({place}; run {} at {}{by}) {}", rival.run, rival.at, parts.join(", and "))
 }
 
-/// What others took back at least twice.
+/// A change that others undid at least twice.
 fn changed_back(found: &crate::plan::ChangedBack) -> String {
     let more = if found.devices > found.sample.len() as u64 { " …" } else { "" };
     let after = found.after.iter().map(|after| format!("run {} at {}", after.run, after.at)).join(", ");
@@ -196,13 +196,13 @@ fn changed_back(found: &crate::plan::ChangedBack) -> String {
     )
 }
 
-/// Invariants that are broken already; after a run the tenant is no longer what they were counted on.
+/// Invariants that are already broken. Not for a run, because it has changed the tenant since the count.
 pub fn broken<'a>(model: &Model<'a>) -> impl Iterator<Item = &'a InvariantReport> {
     let guard = model.input.run.is_none().then_some(&model.plan().guard);
     guard.into_iter().flat_map(GuardReport::broken)
 }
 
-/// What stands in place of an empty list of groups.
+/// The text in place of an empty list of groups.
 pub fn nothing(model: &Model<'_>) -> &'static str {
     match model.input.subject {
         Subject::Plan => "Nothing to change.",
@@ -234,7 +234,7 @@ pub fn counts(totals: Totals) -> String {
     parts.join(", ")
 }
 
-/// Calls, least duration, budget; `None` where nothing is to be called.
+/// Calls, shortest duration, budget; `None` without calls.
 pub fn calls(model: &Model<'_>) -> Option<String> {
     let schedule = &model.plan().schedule;
     if schedule.total == 0 {
@@ -245,7 +245,7 @@ pub fn calls(model: &Model<'_>) -> Option<String> {
         .iter()
         .filter(|cost| cost.calls > 0)
         .map(|cost| {
-            // A lane that shows one number is at its minimum.
+            // A lane with a single number is at its minimum.
             let above = if cost.calls > cost.minimum {
                 format!(" (minimum {})", number(cost.minimum))
             } else {
@@ -271,7 +271,7 @@ fn budget(model: &Model<'_>) -> String {
         let left = budget.lanes.iter().find(|left| left.lane == cost.lane)?;
         Some((left.left.saturating_sub(cost.calls), cost.calls > left.left, left))
     });
-    // The lane with the least room decides how the whole plan fits.
+    // The lane with the least room limits the whole plan.
     let tightest = lanes.min_by_key(|(room, is_over, _)| (!is_over, *room));
     let Some((_, is_over, left)) = tightest else { return String::new() };
     let left = format!("({} of {} left)", number(left.left), number(left.of));
@@ -286,7 +286,7 @@ fn budget(model: &Model<'_>) -> String {
     }
 }
 
-/// One phrase an axis with something planned, the tightest tag for `removalsPerTag`.
+/// One phrase per axis with planned changes; for `removalsPerTag` the tightest tag.
 pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
     let plan = model.plan();
     let mut phrases = Vec::new();
@@ -298,7 +298,7 @@ pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
                     Axis::Removals => model.totals.removals.saturating_sub(axis.planned),
                     _ => 0,
                 };
-                // A renamed tag's removal counts against no cap; without a word the sums would not add up.
+                // No cap counts the removal of a renamed tag, so it must be mentioned or the sums would not add up.
                 let besides = match renames {
                     0 => String::new(),
                     count => format!(" besides {}", counted(count, "rename")),
@@ -327,7 +327,7 @@ pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
     phrases
 }
 
-/// Shrinkage that an approval accepts. Without an approval it makes the read untrusted, and is listed there.
+/// A shrunk source that an approval accepts. Without an approval it makes the read untrusted, and is listed there.
 fn baseline(report: &BaselineReport) -> Option<String> {
     let (source, from) = (&report.source, number(report.from));
     let Some(to) = report.to else {
@@ -340,11 +340,11 @@ fn baseline(report: &BaselineReport) -> Option<String> {
     Some(format!("{source} went from {from} to {}, which the approval at {place} accepts", number(to)))
 }
 
-/// What the guard could not learn from the kept state. Names are not escaped.
+/// The facts that the guard could not get from the kept state. Names are not escaped.
 pub fn state(plan: &Plan) -> Option<String> {
     let state = &plan.state;
     if state.unreadable.is_empty() {
-        // Only where a day's cap is compared with it: a plan that takes nothing away asks for no figure.
+        // Only if a day's cap depends on it: a plan without removals needs no such figure.
         let matters = state.is_unknown && state.day.iter().any(|day| day.planned > 0);
         let unknown = "no earlier run is kept here: what this policy set did in the last 24 hours is unknown";
         return matters.then(|| unknown.to_owned());
@@ -359,7 +359,7 @@ pub fn state(plan: &Plan) -> Option<String> {
     ))
 }
 
-/// `7.6 % of 50 %` where the percentage is the limit, `5 of 100` where a floor or an approval is.
+/// `7.6 % of 50 %` if the percentage is the limit, `5 of 100` if a floor or an approval is.
 fn of_allowed(axis: &AxisReport) -> String {
     let by_percent =
         Percent::parse(&axis.percent).is_some_and(|percent| percent.of(axis.base) == axis.allowed);
@@ -370,7 +370,7 @@ fn of_allowed(axis: &AxisReport) -> String {
     }
 }
 
-/// What is seen and not written, one phrase a reason.
+/// Withheld changes, one phrase per reason.
 pub fn not_written(model: &Model<'_>) -> Vec<Phrase> {
     let asides = model.asides().map(|(class, aside)| aside_phrase(class, aside));
     let templates = model.plan().unresolved.iter().flat_map(|unresolved| {
@@ -390,7 +390,7 @@ pub fn not_written(model: &Model<'_>) -> Vec<Phrase> {
     asides.chain(templates).filter(|phrase| !phrase.text.is_empty()).collect()
 }
 
-/// What a placeholder lacks: `no row`, or `1 no row, 2 empty cell` where there are several reasons.
+/// The reasons why a placeholder is empty: `no row`, or `1 no row, 2 empty cell` if there are several.
 fn gaps(unresolved: &Unresolved) -> String {
     let missing = unresolved.reasons.iter().filter(|(reason, _)| **reason != GapReason::Unusable);
     let missing: Vec<(GapReason, u64)> = missing.map(|(reason, count)| (*reason, *count)).collect();
@@ -402,7 +402,7 @@ fn gaps(unresolved: &Unresolved) -> String {
     said.join(", ")
 }
 
-/// What a placeholder lacks, in words.
+/// The reason why a placeholder is empty, in words.
 pub fn gap(reason: GapReason) -> &'static str {
     match reason {
         GapReason::Missing => "not reported",
@@ -417,7 +417,7 @@ pub fn gap(reason: GapReason) -> &'static str {
     }
 }
 
-/// `; 3 accepted until 2026-12-15`, where the guard accepts some of a group.
+/// `; 3 accepted until 2026-12-15`, if the guard accepts some of a group.
 pub(super) fn accepted(aside: &Withheld) -> String {
     aside.accepted.map_or_else(String::new, |accepted| {
         format!("; {} accepted until {}", number(accepted.changes), accepted.until)
@@ -466,7 +466,7 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
     Phrase::new(text, aside.name.clone())
 }
 
-/// What data files and policies name and no device has, one phrase a source.
+/// Values of data files and policies that no device has, one phrase per source.
 pub fn unmatched(plan: &Plan) -> Vec<(String, String, Vec<String>)> {
     let sources = plan.unmatched.iter().filter(|unmatched| unmatched.count > 0);
     sources

@@ -1,6 +1,6 @@
-//! Tells a change's own effect from drift that was there already: two plans on one inventory, compared change by change.
+//! Separates a change's own effect from drift that existed before: compares two plans on the same inventory, change by change.
 //!
-//! Looks at what is changed, not at why: a change whose rule was renamed is still the same change.
+//! Compares changes, not causes: a change whose rule was renamed is still the same change.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -11,7 +11,8 @@ use crate::plan::Plan;
 
 use super::change::{ReportedChange, Totals, device_rows};
 
-/// Which changes of `plan` the base wants too (by their number, in the order of rows), and what only the base wants.
+/// The changes of `plan` that the base wants too (by index in the order of rows), and the number of those that only the base
+/// wants.
 ///
 /// Both plans are ordered by device id, so one walk over both is enough.
 pub(super) fn compare(plan: &Plan, base: &Plan) -> (FixedBitSet, Totals) {

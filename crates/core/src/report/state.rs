@@ -1,6 +1,6 @@
-//! What `mdetag state` prints: what earlier runs left, tenant by tenant, and which runs were dropped.
+//! The output of `mdetag state`: what earlier runs left, by tenant, and which runs were dropped.
 //!
-//! Reads no state and judges none of it: that is for the command.
+//! The command reads and judges the state.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -17,34 +17,34 @@ use crate::inventory::Baselines;
 use crate::policy::Axis;
 use crate::time::Timestamp;
 
-/// What the state of a tenant holds.
+/// The state of a tenant.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantState {
-    /// Where it lies.
+    /// The place of the state.
     pub state: String,
     pub runs: KeptRuns,
-    /// Runs that `apply --resume` would go on with.
+    /// Runs that `apply --resume` would continue.
     pub unfinished: BTreeSet<String>,
     /// Runs whose journal cannot be read.
     pub unreadable: Vec<String>,
-    /// Runs whose waves are under way; `None` where that is not known.
+    /// Runs with open waves; `None` if unknown.
     pub open_rollouts: Option<Vec<String>>,
-    /// Of each open rollout; `None` where they are not known.
+    /// For each open rollout; `None` if unknown.
     pub next_waves: Option<Vec<NextWave>>,
-    /// Changes.
+    /// Number of contested changes.
     pub contested: usize,
-    /// Changes.
+    /// Number of pending changes.
     pub pending: usize,
-    /// Tags that calls took along and that are not known to be back.
+    /// Tags that calls removed by accident and that are not known to be back.
     pub owed: Vec<OwedTag>,
     /// By policy set.
     pub baselines: BTreeMap<String, Baselines>,
-    /// Counts that somebody accepted, as the state keeps them.
+    /// Counts that somebody accepted, in the state's own form.
     pub accepted: Vec<Value>,
     pub approvals: Vec<UsedApproval>,
     pub ledger: Vec<LastUse>,
-    /// Who held the lock last.
+    /// The last holder of the lock.
     pub last_holder: Option<String>,
 }
 
@@ -55,30 +55,30 @@ pub struct KeptRuns {
     pub newest: Option<String>,
 }
 
-/// How far an open rollout is, and what its next wave waits for.
+/// The progress of an open rollout, and what its next wave waits for.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NextWave {
     pub run: String,
     /// The wave that was started last; 0 before the first.
     pub written: u32,
-    /// How many waves there are.
+    /// Number of waves.
     pub waves: u32,
     pub not_before: Option<Timestamp>,
-    /// The word of the gate that the last wave failed.
+    /// The gate that the last wave failed.
     #[serde(serialize_with = "word")]
     pub gate: Option<Gate>,
     /// Whether a resume would write now.
     pub is_due: bool,
 }
 
-/// A tag that a call took along.
+/// A tag that a call removed by accident.
 #[derive(Clone, Debug, Serialize)]
 pub struct OwedTag {
     pub device: OwingDevice,
     pub tag: String,
     pub run: String,
-    /// When the loss was seen, at the latest.
+    /// The latest time at which the loss was noticed.
     pub lost: Timestamp,
 }
 
@@ -86,11 +86,11 @@ pub struct OwedTag {
 #[derive(Clone, Debug, Serialize)]
 pub struct OwingDevice {
     pub id: String,
-    /// Where the run's plan knew it.
+    /// Its name, if the run's plan knew it.
     pub name: Option<String>,
 }
 
-/// What a run used of an approval.
+/// The use of an approval by a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct UsedApproval {
     pub run: String,
@@ -99,29 +99,29 @@ pub struct UsedApproval {
     pub changes: u64,
 }
 
-/// How long ago an application called the service.
+/// The time since an application last called the service.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastUse {
     pub application: String,
-    /// `None` where no call of it is kept.
+    /// `None` if none of its calls is recorded.
     pub last_used_seconds: Option<u64>,
 }
 
-/// The runs that were dropped from the state of a tenant.
+/// The runs dropped from a tenant's state.
 #[derive(Clone, Debug, Serialize)]
 pub struct Pruned {
-    /// Where it lies.
+    /// The place of the state.
     pub state: String,
     pub dropped: Vec<String>,
-    /// How many runs are left.
+    /// Number of remaining runs.
     pub kept: usize,
 }
 
-/// The most owed tags that text lists.
+/// The most lost tags that text lists.
 const MOST_OWED: usize = 20;
 
-/// What `state show` and `state prune` print where there is no tenant.
+/// The output of `state show` and `state prune` without any tenant.
 const NO_TENANT: &str = "the state holds no tenant\n";
 
 #[expect(clippy::ref_option, reason = "serde asks for a reference")]
@@ -142,12 +142,12 @@ pub fn human(tenants: &[TenantState]) -> String {
     tenants.iter().map(paragraph).collect()
 }
 
-/// What was dropped, as a document.
+/// The dropped runs, as a document.
 pub fn pruned_json(tenants: &[Pruned]) -> String {
     json_document(&json!({ "formatVersion": "1.0", "tenants": tenants }))
 }
 
-/// What was dropped, for people: a line each tenant.
+/// The dropped runs for people: one line per tenant.
 pub fn pruned_human(tenants: &[Pruned]) -> String {
     if tenants.is_empty() {
         return NO_TENANT.to_owned();

@@ -1,6 +1,6 @@
-//! How wide, how colourful and how detailed text for people is.
+//! The width, colour and level of detail of text for people.
 //!
-//! Does not find out what the terminal can do: that is for the command line.
+//! The command line finds out what the terminal can do.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -8,15 +8,15 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style as Ansi};
 
-/// How text for people looks.
+/// The look of text for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     pub colour: bool,
-    /// Columns; `usize::MAX` where nothing wraps (a file).
+    /// Columns; `usize::MAX` if nothing wraps (a file).
     pub width: usize,
     /// Whether every device is listed.
     pub details: bool,
-    /// Whether the reader has just seen the plan: then only what differs from it follows.
+    /// Whether the reader has just seen the plan: then only the differences from it follow.
     pub follows_plan: bool,
 }
 
@@ -26,7 +26,7 @@ impl Default for Style {
     }
 }
 
-/// What a piece of text is, for its colour. Meaning never hangs on colour alone.
+/// The role of a piece of text, for its colour. Colour never carries the meaning alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
     Good,
@@ -36,12 +36,12 @@ pub enum Paint {
     Strong,
     /// Places, samples.
     Faint,
-    /// As the terminal has it.
+    /// The terminal's own colour.
     Plain,
 }
 
 impl Style {
-    /// The text in its colour, or as it is.
+    /// The text in its colour, or unchanged.
     pub fn paint(&self, paint: Paint, text: &str) -> String {
         if !self.colour || text.is_empty() || paint == Paint::Plain {
             return text.to_owned();
@@ -58,17 +58,17 @@ impl Style {
     }
 }
 
-/// Columns that a text takes on a terminal.
+/// Number of columns that a text takes on a terminal.
 pub fn width(text: &str) -> usize {
     unicode_width::UnicodeWidthStr::width(text)
 }
 
-/// The text and spaces up to a width.
+/// The text padded with spaces to a width.
 pub fn pad(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
-/// The text cut to a width, with `…` where something was cut.
+/// The text cut to a width, with `…` if something was cut.
 pub fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -86,8 +86,8 @@ pub fn fit(text: &str, columns: usize) -> String {
     fitted
 }
 
-/// Items joined by a separator, in lines of at most `columns`; the first line is indented by `indent`, the others by `hang`.
-/// An item is never broken.
+/// Items joined by a separator, in lines of at most `columns`. The first line is indented by `indent`, the others by `hang`. An
+/// item is never broken.
 pub fn wrap<'a>(
     items: impl IntoIterator<Item = std::borrow::Cow<'a, str>>,
     separator: &str,
@@ -104,7 +104,7 @@ pub fn wrap<'a>(
             line = " ".repeat(indent);
             used = indent;
         } else if used + glue + needed + width(separator.trim_end()) > columns {
-            // The separator stays at the end of the line that it ends; where there is no room, the line break is enough.
+            // The separator ends the line that it belongs to; if it does not fit, the line break is enough.
             if used + width(separator.trim_end()) <= columns {
                 line.push_str(separator.trim_end());
             }
@@ -123,7 +123,7 @@ pub fn wrap<'a>(
     lines
 }
 
-/// A sentence in lines of at most `columns`, broken at spaces. A command between backticks is never broken: it is there to be
+/// A sentence in lines of at most `columns`, broken at spaces. A command between backticks is never broken, so that it can be
 /// copied.
 pub fn prose(text: &str, indents: (usize, usize), columns: usize) -> Vec<String> {
     let is_paired = text.matches('`').count().is_multiple_of(2);
@@ -135,7 +135,7 @@ pub fn prose(text: &str, indents: (usize, usize), columns: usize) -> Vec<String>
     wrap(words.map(std::borrow::Cow::Borrowed), " ", indents, columns)
 }
 
-/// Writes a sentence over as many lines as it takes.
+/// Writes a sentence over as many lines as needed.
 pub(super) fn write_prose(
     text: &str,
     paint: Paint,

@@ -1,6 +1,6 @@
-//! The list of groups as columns that fit the terminal; on a narrow one cause and place go to a line of their own.
+//! The list of groups as columns that fit the terminal. On a narrow one, cause and place go to a line of their own.
 //!
-//! Cuts names that do not fit, never counts, causes or places.
+//! Cuts names that do not fit, but never counts, causes or places.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use super::sentences;
 use super::style::{Paint, Style, fit, pad, width, wrap};
 use super::words::{cause, cause_place, noun_for, number, outcome_phrase, place};
 
-/// Groups up to which each shows three of its devices.
+/// The most groups with which each shows three of its devices.
 const GROUPS_WITH_SAMPLES: usize = 20;
 
 /// The cells of one line.
@@ -26,7 +26,7 @@ struct Cells {
     noun: String,
     cause: String,
     place: String,
-    /// What follows in lines of its own.
+    /// Further lines below it.
     below: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ fn cells(model: &Model<'_>, line: &Line<'_, '_>, with_samples: bool, style: &Sty
         Line::Group(group) => group_cells(model, group, with_samples, style),
         Line::Tags { is_removal, cause, groups } => {
             let changes = line.changes();
-            // Every removed tag is named with its count; of added ones three are.
+            // Every removed tag is named with its count; of added ones, three are.
             let shown = if *is_removal { groups.len() } else { 3 };
             let names = groups.iter().take(shown).map(|group| {
                 let name = short(&group.what.label());
@@ -144,7 +144,7 @@ fn group_cells(model: &Model<'_>, group: &ChangeGroup<'_>, with_samples: bool, s
     if let Some(outcome) = group.outcome {
         let error =
             group.error.map_or_else(String::new, |error| format!(": {}", terminal(&clip(error, 300))));
-        // How it ended matters more than why it was planned; the cause is in the plan.
+        // The outcome matters more than the reason for the change, which is in the plan.
         reason.cause = format!("{}{error}", outcome_phrase(outcome));
         if group.error.is_none() {
             reason.place = String::new();
@@ -161,7 +161,7 @@ fn group_cells(model: &Model<'_>, group: &ChangeGroup<'_>, with_samples: bool, s
     }
 }
 
-/// Cause and place, the rest empty.
+/// A row with only cause and place.
 fn reason(model: &Model<'_>, index: Option<crate::plan::CauseIndex>) -> Cells {
     let plan = model.plan();
     let why = index.and_then(|index| plan.causes.get(index.0 as usize));

@@ -1,6 +1,6 @@
-//! What stands in place of a report where no plan could be made: the findings that forbid it, in each format that can hold them.
+//! The report if no plan could be made: the findings that prevent it, in each format that can contain them.
 //!
-//! A job that publishes a report would otherwise publish nothing, or what it found of an earlier run.
+//! Otherwise a job that publishes reports would publish nothing, or a report of an earlier run.
 
 use std::io::{self, Write};
 
@@ -20,7 +20,7 @@ use super::listing::{Cell, Listing};
 use super::model::Subject;
 use super::words::{self, counted, length};
 
-/// A command that could not plan.
+/// A command that could not make a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Unplanned<'a> {
     /// The command that could not make a plan.
@@ -29,7 +29,7 @@ pub struct Unplanned<'a> {
     pub tenant: &'a TenantReference,
     /// The files of the findings.
     pub sources: &'a Sources,
-    /// Why; one of them at least is an error.
+    /// Why; at least one is an error.
     pub findings: &'a [Diagnostic],
 }
 
@@ -54,7 +54,7 @@ impl Unplanned<'_> {
     }
 }
 
-/// Whether a report of this format can hold findings: the others are about changes alone.
+/// Whether a report of this format can contain findings; the others contain only changes.
 pub fn holds_findings(format: Format) -> bool {
     matches!(
         format,
@@ -62,7 +62,7 @@ pub fn holds_findings(format: Format) -> bool {
     )
 }
 
-/// Writes the findings. Nothing for a format that cannot hold them.
+/// Writes the findings. Writes nothing in a format that cannot contain them.
 ///
 /// # Errors
 /// Those of the writer.
@@ -104,7 +104,7 @@ fn document(document: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", escape::json_document(document))
 }
 
-/// A finding with everything that belongs to it, in lines.
+/// All text of a finding, in lines.
 fn finding_lines(finding: &Diagnostic, place: Option<&Place>) -> String {
     let at = place.map_or_else(String::new, |place| format!(" at {}", words::place(place)));
     let mut text = format!("{}{at}", finding.message);
@@ -155,7 +155,7 @@ fn comment(unplanned: &Unplanned<'_>, max_chars: usize) -> String {
     compact::within(&lines, &format!("\n{marker}"), max_chars)
 }
 
-/// For the page: a row a finding.
+/// The findings for the page, one per row.
 fn listing(unplanned: &Unplanned<'_>) -> Listing {
     let text = |text: Option<String>| text.map_or(Cell::Missing, Cell::Text);
     let rows = unplanned.findings().into_iter().map(|(finding, place)| {

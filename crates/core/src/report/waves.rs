@@ -1,14 +1,14 @@
-//! The waves of a plan, in the sentence that every renderer shows.
+//! The waves of a plan in one sentence, for all renderers.
 //!
-//! The run's notes report how a wave went.
+//! The run's notes report the result of a wave.
 
 use super::model::Model;
 use super::words::{counted, number};
 
-/// Waves that are listed before the rest is a number.
+/// Waves that are listed before the rest becomes a number.
 const SHOWN: usize = 8;
 
-/// `In 3 waves: 25 devices (2 calls) · 295 devices (3 calls) · …`; none where everything is written at once.
+/// `In 3 waves: 25 devices (2 calls) · 295 devices (3 calls) · …`; `None` if everything is written at once.
 pub(super) fn sentence(model: &Model<'_>) -> Option<String> {
     let waves = &model.plan().rollout.as_ref()?.waves;
     let one = |wave: &crate::plan::PlannedWave| {

@@ -1,6 +1,6 @@
-//! How numbers, nouns, shares, causes and places read: one spelling for every renderer.
+//! Numbers, nouns, shares, causes and places in words: one spelling for every renderer.
 //!
-//! Does not escape: the text of a cause holds names as they are, and each renderer escapes for its target.
+//! Does not escape: the text of a cause contains names unchanged, and each renderer escapes for its target.
 
 use crate::apply::Outcome;
 use crate::diagnostic::Place;
@@ -17,7 +17,7 @@ pub fn outcome_phrase(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Characters as the strictest counter counts them (UTF-16 units).
+/// Length as the strictest system counts it (UTF-16 units).
 pub(super) fn length(text: &str) -> usize {
     text.encode_utf16().count()
 }
@@ -35,13 +35,12 @@ pub fn number(count: u64) -> String {
     text
 }
 
-/// `1 device`, `2 devices`: the count with its noun. Nouns that need more than an `s` give their plural after a `|`:
-/// `entry|entries`.
+/// `1 device`, `2 devices`: the count with its noun. Nouns with an irregular plural give it after a `|`: `entry|entries`.
 pub fn counted(count: u64, noun: &str) -> String {
     format!("{} {}", number(count), noun_for(count, noun))
 }
 
-/// The noun alone, in the form that agrees with the count.
+/// The noun alone, singular or plural as the count requires.
 pub fn noun_for(count: u64, noun: &str) -> String {
     match (noun.split_once('|'), count) {
         (Some((singular, _)), 1) => singular.to_owned(),
@@ -51,8 +50,7 @@ pub fn noun_for(count: u64, noun: &str) -> String {
     }
 }
 
-/// `7.6 %`, `0.03 %`, `<0.01 %`: what `part` is of `whole`. Rounded half up, but never to 100 % or to zero from below or
-/// above.
+/// `7.6 %`, `0.03 %`, `<0.01 %`: the share of `part` in `whole`. Rounded half up, but never up to 100 % or down to zero.
 pub fn share(part: u64, whole: u64) -> String {
     if whole == 0 {
         return if part == 0 { "0 %".to_owned() } else { "all".to_owned() };
@@ -87,7 +85,7 @@ pub fn rule_name(plan: &Plan, rule: u32) -> &str {
     plan.rules.get(rule as usize).map_or("(unknown rule)", |rule| rule.name.as_str())
 }
 
-/// Where a cause stands: the first of its rules, or its own place. A plan without line numbers has none.
+/// The place of a cause: the first of its rules, or its own place. `None` in a plan without line numbers.
 pub fn cause_place<'a>(plan: &'a Plan, cause: &'a Cause) -> Option<&'a Place> {
     let place = match cause {
         Cause::Rule(rules) => &plan.rules.get(*rules.first()? as usize)?.place,

@@ -1,7 +1,7 @@
 //! Bar charts as inline SVG: by class, by rule, by tag, calls against the budget, time left under the limits.
 //!
-//! Drawn here and not by a script, so that they print, and are there where scripts are off. Every bar has its number beside
-//! it as text; no meaning hangs on colour.
+//! Drawn here and not by a script, so that they print and work with scripts off. Every bar has its number beside it as text;
+//! colour never carries the meaning alone.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::time;
 
 use super::markup::emit;
 
-/// Bars of a chart; the rest is one bar.
+/// The most bars of a chart; the rest becomes one bar.
 const BARS: usize = 10;
 
 struct Bar {
     label: String,
     /// Its length.
     value: u64,
-    /// What stands behind it.
+    /// The text after it.
     shown: String,
     /// A mark on its track: a limit.
     limit: Option<u64>,
@@ -161,7 +161,7 @@ fn durations(model: &Model<'_>) -> Vec<Bar> {
     std::iter::once(bar("from an unused budget", plan.schedule.seconds)).chain(now).collect()
 }
 
-/// One chart: labels above their bars, so that long names have room.
+/// A chart with labels above their bars, so that long names have room.
 fn chart(title: &str, bars: &[Bar], out: &mut dyn Write) -> io::Result<()> {
     const WIDTH: u64 = 400;
     const STEP: usize = 36;

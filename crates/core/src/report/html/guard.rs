@@ -1,6 +1,6 @@
-//! The guard: why it refuses, and one bar an axis with what is used, what is allowed, and the part of 24 hours.
+//! The guard: why it refuses, and one bar per axis with the used and allowed amounts and the share of the last 24 hours.
 //!
-//! Every bar has its numbers beside it, so that no meaning hangs on colour or length.
+//! Every bar has its numbers beside it, so that neither colour nor length carries the meaning alone.
 
 use std::io::{self, Write};
 
@@ -15,10 +15,10 @@ use crate::report::words::{capitalised, counted, number};
 use super::markup::{Markup, emit, markup};
 use super::{LIST, shown};
 
-/// Reasons of a refusal that stand above all; every one stands with the bars.
+/// The most reasons of a refusal at the top of the page; the bars show all.
 const FIRST: usize = 12;
 
-/// Bars of single tags; the tightest are drawn.
+/// The most bars of single tags; the tightest are drawn.
 const TAGS: usize = 6;
 
 /// The guard's arithmetic.
@@ -53,7 +53,7 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             clip(&refusal.name, 200),
             refusal.arithmetic
         )?;
-        // What raises caps stands in the snippet; an invariant says itself what to do.
+        // The snippet says how to raise caps; an invariant has its own advice.
         if at >= caps {
             emit!(out, "<p>{}</p>", refusal.proceed)?;
         }
@@ -62,7 +62,7 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     emit!(out, "</section>")
 }
 
-/// That the plan is refused, by what, and what to paste to proceed: the first thing on the page.
+/// The first thing on a refused plan's page: what refuses it, and what to paste to proceed.
 pub(super) fn refused(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let plan = model.plan();
     let found = refusal::refusals(plan);
@@ -88,7 +88,7 @@ pub(super) fn refused(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> 
                 emit!(out, "<pre>{}</pre>", snippet.approvals.join("\n"))?;
             }
         }
-        // No flag overrides what refuses: the first says what to do instead.
+        // No flag overrides these reasons; the first one says what to do instead.
         None => found.iter().take(1).try_for_each(|refusal| emit!(out, "<p>{}</p>", refusal.proceed))?,
     }
     emit!(out, "</div>")
@@ -140,7 +140,7 @@ fn bars(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     emit!(out, "</ul>")
 }
 
-/// One track: what was done before, what is used, and a mark where the limit is.
+/// One track: the amount done before, the amount used, and a mark at the limit.
 fn bar(top: u64, before: u64, used: u64, allowed: u64, out: &mut dyn Write) -> io::Result<()> {
     const WIDTH: u128 = 400;
     let most = used.max(allowed).max(1);

@@ -1,6 +1,6 @@
-//! The data of the page's table: devices and groups once, rows as pairs of numbers.
+//! The data of the page's table: each device and group once, rows as pairs of numbers.
 //!
-//! Text is written visible (no control or direction characters) and safe inside a script element.
+//! Text has no control or direction characters, and is safe inside a script element.
 
 use std::io::{self, Write};
 
@@ -13,10 +13,10 @@ use crate::report::model::{ChangeOrigin, Model, ReportRow, ReportedChange};
 use crate::report::row;
 use crate::report::words;
 
-/// The most rows of the list: what a browser takes without trouble.
+/// The most rows of the list, which browsers handle easily.
 pub(super) const MOST: usize = 200_000;
 
-/// What rows share: everything but the device.
+/// Everything in a row except the device. Rows share these.
 type SharedCells<'a> = (
     ReportedChange<'a>,
     Option<u32>,
@@ -27,7 +27,7 @@ type SharedCells<'a> = (
     Option<&'a str>,
 );
 
-/// How many rows there are in all.
+/// Number of all rows.
 pub(super) fn rows(model: &Model<'_>) -> u64 {
     let rows = if model.input.run.is_some() { model.outcomes.iter().sum() } else { model.totals.changes() };
     rows + model.aside_rows().count() as u64
@@ -40,7 +40,7 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut pairs: Vec<(usize, usize)> = Vec::new();
     let is_cut = rows(model) > MOST as u64;
-    // Where the list is cut, removals are not what is cut first.
+    // If the list is cut, removals come first.
     let first = model.rows().filter(|row| !is_cut || matches!(row.what, ReportedChange::Remove(_)));
     let rest = model.rows().filter(|row| is_cut && !matches!(row.what, ReportedChange::Remove(_)));
     for row in first.chain(rest).chain(model.aside_rows()).take(MOST) {
@@ -80,7 +80,7 @@ fn key<'a>(row: &ReportRow<'a>) -> SharedCells<'a> {
     )
 }
 
-/// What the column *Class* shows: how the change ended, or what it is.
+/// The text of the column *Class*: the outcome, or the class.
 fn class(row: &ReportRow<'_>) -> &'static str {
     row.outcome.map_or(row.class.word(), |outcome| outcome.outcome.word())
 }

@@ -1,6 +1,6 @@
-//! Markup that is safe by construction: what stands in a template is escaped, unless it is markup already.
+//! Markup that is safe by construction: every piece in a template is escaped, unless it is markup already.
 //!
-//! Knows no element: templates are ours, and are written where they are used. The list of changes is JSON, and `island` escapes it.
+//! Knows no element: our templates are written where they are used. The list of changes is JSON, and `island` escapes it.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
@@ -8,12 +8,12 @@ use std::fmt::{self, Display, Formatter};
 use crate::report::escape;
 use crate::time::Timestamp;
 
-/// Text that a page takes as it is. `markup!` alone makes it, from a template and escaped pieces.
+/// Text that a page takes unescaped. Only `markup!` makes it, from a template and escaped pieces.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Markup(String);
 
 impl Markup {
-    /// For `markup!` only: in its templates nothing stands but our own text.
+    /// For `markup!` only, whose templates contain only our own text.
     pub(super) fn from_template(template: fmt::Arguments<'_>) -> Markup {
         Markup(template.to_string())
     }
@@ -35,7 +35,7 @@ impl Display for Markup {
     }
 }
 
-/// What can stand in a template.
+/// A value that can be inserted into a template.
 pub(super) trait MarkupPiece {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result;
 }
@@ -103,7 +103,7 @@ impl<P: MarkupPiece + ?Sized> Display for Escaped<'_, P> {
     }
 }
 
-/// Whether a template names no variable: a name in it would get past the escaping.
+/// Whether a template has no inline variable, which would bypass the escaping.
 pub(super) const fn names_nothing(template: &str) -> bool {
     let bytes = template.as_bytes();
     let mut at = 0;

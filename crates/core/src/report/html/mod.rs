@@ -1,7 +1,7 @@
-//! One self-contained page: sums, guard, charts, groups, and a searchable table that stays quick with 100,000 rows.
+//! One self-contained page: sums, guard, charts, groups, and a searchable table that stays fast with 100,000 rows.
 //!
-//! Loads nothing from anywhere: style and script stand in the page, and its content security policy names their digests and
-//! forbids the rest. Without script everything but the table of single changes is there.
+//! Loads nothing: style and script are inline, and the page's content security policy names their digests and forbids the rest.
+//! Without scripts, everything except the table of single changes is there.
 
 mod charts;
 mod guard;
@@ -35,10 +35,10 @@ pub use listing::listing_page;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Lines of groups that can be summed up before the smallest are.
+/// Lines of groups that can be summed up, before the smallest are.
 const GROUPS: usize = 300;
 
-/// Removal groups (and other lists) before the rest is a number: a browser's patience is bounded too.
+/// The most removal groups (and items of other lists) before the rest becomes a number, because browsers have limits too.
 const LIST: usize = 5_000;
 
 /// Writes the page.
@@ -106,7 +106,7 @@ fn head(model: &Model<'_>, title: &str, out: &mut dyn Write) -> io::Result<()> {
     emit!(out, "</header>")
 }
 
-/// The figures that a reader looks for first.
+/// The figures that readers look for first.
 fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let totals = model.totals;
     let schedule = &model.plan().schedule;
@@ -155,7 +155,7 @@ fn sums(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     emit!(out, "</section>")
 }
 
-/// The list of groups, one table a half.
+/// The list of groups, one table per half.
 fn groups(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     emit!(out, "<section aria-labelledby=\"groups\"><h2 id=\"groups\">Groups</h2>")?;
     for part in &model.parts {
@@ -269,10 +269,10 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
     )
 }
 
-/// Action, class and tag in the words of the list below: a click leaves the changes of this group.
+/// Action, class and tag in the words of the list below: a click filters the list to the changes of this group.
 fn filters(group: &ChangeGroup<'_>) -> [String; 3] {
     if group.gained > 0 && group.last.is_empty() {
-        // Both halves of a rename have its cause in common.
+        // Both halves of a rename have the same cause.
         return <[String; 3]>::default();
     }
     let class = group.outcome.map_or(group.what.class().word(), |outcome| outcome.word());

@@ -1,6 +1,6 @@
-//! What a plan causes in the device groups: a table, and a picture of the moves as inline SVG.
+//! The effects of a plan on the device groups: a table, and a picture of the moves as inline SVG.
 //!
-//! The picture repeats the table, so that no meaning hangs on colour or width.
+//! The picture repeats the table, so that neither colour nor width carries the meaning alone.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ use crate::report::words::{counted, number};
 use super::LIST;
 use super::markup::{Markup, emit, markup};
 
-/// Moves that are drawn.
+/// The most moves that are drawn.
 const DRAWN: usize = 12;
 
 /// Writes the section, if the plan knows device groups.
@@ -108,8 +108,8 @@ fn word(change: RemediationChange) -> Markup {
     }
 }
 
-/// Each move an arrow under its words, as thick as its share of the largest move. The words are text and no part of the drawing, so
-/// that they keep their size on a phone and on a wide screen.
+/// Each move is an arrow under its words, as thick as its share of the largest move. The words are not part of the drawing, so
+/// they keep their size on a phone and on a wide screen.
 fn picture(moves: &[GroupMove], out: &mut dyn Write) -> io::Result<()> {
     const WIDEST: u64 = 20;
     let drawn = &moves[..moves.len().min(DRAWN)];

@@ -1,6 +1,6 @@
-//! How a command ended for many tenants: the last lines for people, and the parts of the document that stands for all.
+//! The end of a command for many tenants: the last lines for people, and the parts of the combined document.
 //!
-//! Writes nothing: a document of thousands of tenants is written part by part, as each of them ends.
+//! Writes nothing: the document of thousands of tenants is written part by part, as each ends.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::{TenantError, TenantResult};
 use crate::report::escape::json_document;
 use crate::report::words::{counted, number};
 
-/// One line each tenant, and how many ended well.
+/// One line per tenant, and the number that ended well.
 #[derive(Clone, Debug, Default)]
 pub struct TenantEndings {
     lines: Vec<(String, u8, String)>,
@@ -34,10 +34,10 @@ impl TenantEndings {
     }
 }
 
-/// The beginning of the document for all tenants: their parts follow, with commas between them, then [`end`].
+/// The start of the combined document: the tenants' parts follow, separated by commas, then [`end`].
 pub const BEGINNING: &str = "{\n\"formatVersion\": \"1.0\",\n\"tenants\": [";
 
-/// One tenant's part: what the command would have written for it alone, its figures, or its failure.
+/// One tenant's part: the command's output for it, its figures, or its failure.
 pub fn part(result: &TenantResult, report: &[u8]) -> String {
     let part = json!({
         "tenant": result.tenant,
@@ -54,7 +54,7 @@ pub fn end(exit_code: u8) -> String {
     format!("\n],\n\"exitCode\": {exit_code}\n}}\n")
 }
 
-/// How a command that needs no tenant ended for a policy set.
+/// The end of a command that needs no tenant, for one policy set.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicySetEnd<'a> {
     /// The paths of its policies.
@@ -63,7 +63,7 @@ pub struct PolicySetEnd<'a> {
     pub tenants: &'a [String],
     /// The exit code for this set alone.
     pub exit_code: u8,
-    /// What the command wrote for it.
+    /// The command's output for it.
     pub report: &'a [u8],
     /// Why the command could not do its work.
     pub error: Option<&'a TenantError>,

@@ -1,6 +1,6 @@
-//! The tenants of `mdetag.yaml`, for people and as matrices of jobs, cut to what each system takes.
+//! The tenants of `mdetag.yaml`, for people and as matrices of jobs, within each system's limits.
 //!
-//! Beyond a system's limit a job is a shard: a part of the tenants that stays the same from run to run.
+//! Beyond a system's limit, a job is a shard: a part of the tenants that stays the same from run to run.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use crate::report::listing::{Cell, Listing};
 use crate::report::words::counted;
 
-/// Jobs of one matrix that GitHub Actions takes (documented: 256 a workflow run).
+/// The most jobs of a matrix on GitHub Actions (documented: 256 per workflow run).
 const GITHUB_JOBS: usize = 256;
 
-/// Jobs of one `parallel:matrix` that GitLab takes (documented: 200).
+/// The most jobs of a `parallel:matrix` on GitLab (documented: 200).
 const GITLAB_JOBS: usize = 200;
 
-/// Tenants of one pod: a plan of a middling tenant takes seconds, and starting a pod costs about as much.
+/// Tenants per pod: the plan of a medium-sized tenant takes seconds, and starting a pod costs about as much.
 const TENANTS_A_POD: usize = 32;
 
-/// Pods that run at a time.
+/// Pods that run at the same time.
 const PODS_AT_A_TIME: usize = 64;
 
-/// A profile as CI systems see it.
+/// A profile for CI systems.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantRow {
@@ -57,7 +57,7 @@ pub fn all(rows: &[TenantRow]) -> Value {
     json!({ "include": rows })
 }
 
-/// The same for GitHub Actions; above 256 tenants `{ "include": [ { "shard": "1/256" } ] }`.
+/// The matrix for GitHub Actions; above 256 tenants `{ "include": [ { "shard": "1/256" } ] }`.
 pub fn github(rows: &[TenantRow]) -> Value {
     if rows.len() <= GITHUB_JOBS {
         return all(rows);
@@ -66,8 +66,8 @@ pub fn github(rows: &[TenantRow]) -> Value {
     json!({ "include": shards })
 }
 
-/// A hidden job of GitLab that others extend. Its matrix sets `MDETAG_TENANT`, which mdetag reads by itself; above 200 tenants
-/// `MDETAG_SHARD`, which the job hands to `--shard`.
+/// A hidden GitLab job for others to extend. Its matrix sets `MDETAG_TENANT`, which mdetag reads itself; above 200 tenants
+/// `MDETAG_SHARD`, which the job passes to `--shard`.
 pub fn gitlab(rows: &[TenantRow]) -> Value {
     let matrix = if rows.len() <= GITLAB_JOBS {
         let names: Vec<&str> = rows.iter().map(|row| &*row.tenant).collect();
@@ -78,7 +78,7 @@ pub fn gitlab(rows: &[TenantRow]) -> Value {
     json!({ ".mdetag-tenants": { "parallel": { "matrix": [matrix] } } })
 }
 
-/// What an Indexed Job of Kubernetes needs: the pods and the shard of each, as a strategic merge patch of the Job.
+/// The pods and their shards for an Indexed Job of Kubernetes, as a strategic merge patch of the Job.
 pub fn kubernetes(rows: &[TenantRow]) -> Value {
     let pods = rows.len().div_ceil(TENANTS_A_POD).max(1);
     json!({

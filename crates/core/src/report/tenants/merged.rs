@@ -1,6 +1,6 @@
-//! One report over the results of many tenants: a row a tenant, the worst first, and a row a policy set.
+//! One report over the results of many tenants: a row per tenant, the worst first, and a row per policy set.
 //!
-//! Reads no files: results come in one by one, and what could not be read comes in as a sentence.
+//! Reads no files: the caller passes in results one by one, and sentences about those that could not be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,16 +19,16 @@ const WORST_FIRST: [u8; 7] = [1, 3, 4, 5, 6, 2, 0];
 /// The results of many tenants.
 #[derive(Clone, Debug, Default)]
 pub struct Merged {
-    /// One a tenant, the worst first.
+    /// One per tenant, the worst first.
     pub results: Vec<TenantResult>,
-    /// What could not be read or does not count, one sentence each.
+    /// Results that could not be read or do not count, one sentence each.
     pub problems: Vec<String>,
-    /// What is good to know, one sentence each.
+    /// Further facts, one sentence each.
     pub notes: Vec<String>,
 }
 
 impl Merged {
-    /// Takes one more result. Where a tenant and command have two, the later one counts.
+    /// Adds a result. If a tenant and command have two, the later one counts.
     pub fn add(&mut self, by_tenant: &mut HashMap<(String, String), usize>, result: TenantResult) {
         let who = result.tenant_id.as_deref().unwrap_or(&result.tenant).to_ascii_lowercase();
         match by_tenant.entry((who, result.command.clone())) {
@@ -44,7 +44,7 @@ impl Merged {
                     result.command,
                     kept.ended_at.max(result.ended_at)
                 ));
-                // Of two that ended at once the worse one counts.
+                // Of two that ended at the same time, the worse one counts.
                 let key =
                     |result: &TenantResult| (result.ended_at, std::cmp::Reverse(rank(result.exit_code)));
                 if key(&result) > key(kept) {
@@ -67,7 +67,7 @@ impl Merged {
         });
     }
 
-    /// The worst exit code; 1 where something could not be read.
+    /// The worst exit code; 1 if something could not be read.
     pub fn exit_code(&self) -> u8 {
         if !self.problems.is_empty() && self.results.is_empty() {
             return 1;
@@ -90,14 +90,14 @@ impl Merged {
         sum(self.results.iter())
     }
 
-    /// Tenants, however many commands left a result of each.
+    /// Number of tenants, however many results each has.
     fn tenant_count(&self) -> u64 {
         let names: BTreeSet<&str> =
             self.results.iter().map(|result| result.tenant_id.as_deref().unwrap_or(&result.tenant)).collect();
         names.len() as u64
     }
 
-    /// Whether every tenant that came to a report is simulated, and how many are.
+    /// Whether every tenant with a report is simulated, and the number of simulated ones.
     fn simulated(&self) -> (bool, u64) {
         let mut reports = self.results.iter().filter_map(|result| result.summary.as_ref()).peekable();
         let is_any = reports.peek().is_some();
@@ -105,7 +105,7 @@ impl Merged {
         (is_any && real.is_empty(), simulated.len() as u64)
     }
 
-    /// What stands before the first heading where only some of the tenants are simulated.
+    /// The text before the first heading, if only some of the tenants are simulated.
     fn lead(&self) -> String {
         match self.simulated() {
             (true, _) | (_, 0) => String::new(),
@@ -129,7 +129,7 @@ impl Merged {
         }
     }
 
-    /// A row a tenant.
+    /// A row per tenant.
     pub(super) fn tenants(&self) -> Listing {
         let mut table = Listing {
             kind: "tenants",
@@ -160,7 +160,7 @@ impl Merged {
         table
     }
 
-    /// A row a policy set: tenants that name the same policies.
+    /// A row per policy set: tenants with the same policies.
     pub(super) fn policies(&self) -> Listing {
         let mut sets: BTreeMap<String, Vec<&TenantResult>> = BTreeMap::new();
         for result in &self.results {
@@ -209,7 +209,7 @@ impl Merged {
     }
 }
 
-/// Smaller is worse; a code that is none of ours is as bad as an error.
+/// Smaller is worse; an unknown code is as bad as an error.
 fn rank(code: u8) -> usize {
     WORST_FIRST.iter().position(|known| *known == code).unwrap_or(0)
 }

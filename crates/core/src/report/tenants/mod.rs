@@ -1,6 +1,6 @@
-//! How a command ended for one tenant of many: the file `result.json` that `--out-dir` writes and `report merge` reads.
+//! The result of a command for one of many tenants: the file `result.json` that `--out-dir` writes and `report merge` reads.
 //!
-//! Holds figures and reasons, never a device: 2,000 of these fit into memory.
+//! Contains figures and reasons, never a device, so that 2,000 of these fit in memory.
 
 pub mod ends;
 pub mod matrix;
@@ -163,7 +163,7 @@ impl Summary {
 }
 
 impl TenantResult {
-    /// The result of a command that begins now.
+    /// The result of a command that starts now.
     pub fn begin(command: Subject, tenant: &str, started_at: Timestamp) -> TenantResult {
         TenantResult {
             format_version: FORMAT_VERSION.to_owned(),
@@ -180,7 +180,7 @@ impl TenantResult {
         }
     }
 
-    /// Its counts, or why there are none, in one line.
+    /// Its counts, or why there are none, on one line.
     pub fn sentence(&self) -> String {
         if let Some(error) = &self.error {
             return error.message.clone();

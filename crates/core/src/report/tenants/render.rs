@@ -13,11 +13,11 @@ use crate::report::{Format, escape};
 use super::merged::Merged;
 use super::metrics;
 
-/// Formats that a merged report has.
+/// The formats of a merged report.
 pub const FORMATS: [Format; 6] =
     [Format::Human, Format::Json, Format::Markdown, Format::Html, Format::Csv, Format::Openmetrics];
 
-/// Writes the merged report. A format that is none of [`FORMATS`] is written as JSON.
+/// Writes the merged report. Any format outside of [`FORMATS`] becomes JSON.
 ///
 /// # Errors
 /// Those of the writer.
