@@ -1,4 +1,4 @@
-//! The `mdetag` binary: the command line over the library's files and tenants. Private here, so that rustc finds dead code.
+//! The `mdetag` binary: the command line, files and tenants. Its modules are private, so that rustc finds dead code.
 
 use std::process::ExitCode;
 

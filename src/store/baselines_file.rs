@@ -1,6 +1,6 @@
-//! `baselines.json`: what trusted runs counted, for each policy set of a tenant.
+//! `baselines.json`: the counts of trusted runs, for each policy set of a tenant.
 //!
-//! Compares nothing; that is `inventory` of the core.
+//! Compares nothing; `inventory` of the core does.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -15,14 +15,14 @@ use super::set_name;
 use super::state::StateDir;
 use super::state_json;
 
-/// More bytes than any counts take.
+/// Upper limit of its size in bytes, above what any counts take.
 const MOST_BYTES: u64 = 64 << 20;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BaselinesFile {
     sets: BTreeMap<String, Baselines>,
-    /// Who accepted which count, and why: the newest last.
+    /// Accepted counts with the person and the reason, the newest last.
     #[serde(default)]
     accepted: Vec<Accepted>,
 }
@@ -32,18 +32,17 @@ struct BaselinesFile {
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
     pub set: String,
-    /// When, who and where.
+    /// When, who and on which computer.
     pub by: String,
     pub source: String,
     pub count: u64,
     pub reason: String,
 }
 
-/// What trusted runs of a policy set counted, and what those of other sets did that share a part with it; none where no run of
-/// any is kept.
+/// The counts of trusted runs of a policy set, and of other sets that share a part with it; `None` if no run of any is recorded.
 ///
 /// # Errors
-/// A file that cannot be read or understood.
+/// A file that cannot be read or parsed.
 pub fn read(state: &StateDir, set: &str) -> Result<Option<Baselines>> {
     let mut sets = whole(state)?.sets;
     let own = sets.remove(set);
@@ -55,16 +54,16 @@ pub fn read(state: &StateDir, set: &str) -> Result<Option<Baselines>> {
     Ok(Some(own.unwrap_or_default().beside(others)))
 }
 
-/// What is kept of every policy set, and the counts that somebody accepted.
+/// The counts of every policy set, and the accepted counts.
 ///
 /// # Errors
-/// A file that cannot be read or understood.
+/// A file that cannot be read or parsed.
 pub fn all(state: &StateDir) -> Result<(BTreeMap<String, Baselines>, Vec<Accepted>)> {
     let file = whole(state)?;
     Ok((file.sets, file.accepted))
 }
 
-/// Changes what is kept of a policy set. Runs that count at the same time lose nothing of each other.
+/// Changes the counts of a policy set. Runs that count at the same time do not lose each other's counts.
 ///
 /// # Errors
 /// A file that cannot be read or written.
@@ -76,7 +75,7 @@ pub fn update(
     update_with_others(state, set, &mut change, |_| {})
 }
 
-/// As [`update`], and changes what is kept of every other set that shares a part with it.
+/// Like [`update`], and also changes the counts of every other set that shares a part with it.
 ///
 /// # Errors
 /// A file that cannot be read or written.

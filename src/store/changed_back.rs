@@ -1,6 +1,6 @@
-//! Which changes that a plan wants again earlier runs made, and no run took back.
+//! Finds the changes that a plan wants again although earlier runs made them and no run undid them.
 //!
-//! Reads journals newest first, and only as far as a change may still be found; what it comes to is `plan`'s.
+//! Reads journals newest first, and only as far back as a change may still be found. `plan` reports them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,19 +19,19 @@ const LATELY: Duration = Duration::from_secs(60 * 86_400);
 /// The most runs that are searched, newest first.
 const MOST_RUNS: usize = 50;
 
-/// What one device has one of: a tag, or its value.
+/// Identifies a tag, or the value, of a device.
 type TagOrValue = (Arc<str>, Option<Arc<str>>);
 
-/// A change that the plan wants, as its journals are followed back.
+/// A change of the plan that is followed back through the journals.
 struct Followed {
     wanted: ChangeKey,
     undone: Vec<UndoneWrite>,
-    /// When a run itself made it otherwise, or lost it: what lies before says nothing of others.
+    /// When a run itself made the opposite change or lost it: earlier writes then say nothing about others.
     otherwise: Option<Timestamp>,
 }
 
-/// The writes of each change of the plan that somebody took back since. A journal that cannot be read ends the
-/// search: it may hold the run that took it back.
+/// For each change of the plan, the earlier writes that somebody has undone since. A journal that cannot be read ends the search,
+/// because it may be of the run that undid the change.
 pub fn undone_writes(
     state: &StateDir,
     plan: &Plan,
@@ -78,7 +78,7 @@ pub fn undone_writes(
                     at,
                     was_shown: shown.holds(&run, at, key, case),
                 }),
-                // It may have made it otherwise.
+                // It may have made the opposite change.
                 Outcome::Done | Outcome::Unknown | Outcome::Pending if !is_same => {
                     followed.otherwise = followed.otherwise.max(Some(at));
                 }
@@ -86,7 +86,7 @@ pub fn undone_writes(
             }
         }
     }
-    // The names of runs of one second do not say which came first: their times do.
+    // Runs of the same second are not ordered by their names, but by their times.
     let changes = followed.into_values().map(|mut followed| {
         followed.undone.retain(|write| Some(write.at) > followed.otherwise);
         (followed.wanted, followed.undone)

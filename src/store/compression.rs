@@ -1,4 +1,4 @@
-//! Compressed files: gzip and Zstandard, told apart by their first bytes when read and by the file's name when written.
+//! Compressed files: gzip and Zstandard, recognised by their first bytes when read and by the file's name when written.
 //!
 //! Knows no content.
 
@@ -13,14 +13,14 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::regular_file;
 
-/// Bytes of a file, decompressed where they are compressed.
+/// The bytes of a file, decompressed if needed.
 pub(super) struct DecompressedReader {
     inner: Decoder,
-    /// Whether a compressed stream ended before its end: a torn file. What came before it is whole.
+    /// Whether a compressed stream ended early: a torn file. The bytes before are complete.
     pub(super) is_torn: bool,
 }
 
-/// Compressed bytes of a file, or of an object in a store.
+/// The bytes of a file, or of an object in a store, before decompression.
 type CompressedSource = BufReader<Box<dyn Read + Send>>;
 
 enum Decoder {
@@ -30,12 +30,12 @@ enum Decoder {
 }
 
 impl DecompressedReader {
-    /// Opens a file and looks at its first bytes.
+    /// Opens a file and checks its first bytes.
     pub(super) fn open(path: &Path) -> io::Result<DecompressedReader> {
         DecompressedReader::new(Box::new(regular_file::open_argument(path)?))
     }
 
-    /// Looks at the first bytes.
+    /// Checks the first bytes.
     pub(super) fn new(source: Box<dyn Read + Send>) -> io::Result<DecompressedReader> {
         let mut file = BufReader::with_capacity(1 << 18, source);
         let head = file.fill_buf()?;
@@ -53,7 +53,7 @@ impl DecompressedReader {
         Ok(DecompressedReader { inner, is_torn: false })
     }
 
-    /// Whether the file has no byte left: then a decoder's complaint means that it was cut.
+    /// Whether the file has no bytes left, so that a decoder's error means that it was cut.
     fn is_at_end(&mut self) -> bool {
         let source = match &mut self.inner {
             Decoder::Plain(file) => file,
@@ -84,7 +84,7 @@ impl Read for DecompressedReader {
     }
 }
 
-/// A file of Zstandard frames one after another: what `zstd` writes for concatenated input, and what is written here.
+/// A file of consecutive Zstandard frames, as `zstd` writes them for concatenated input, and as mdetag writes them.
 struct Frames {
     source: CompressedSource,
     decoder: FrameDecoder,
@@ -135,15 +135,15 @@ impl Read for Frames {
 pub(super) enum CompressedWriter<W: Write> {
     Plain(BufWriter<W>),
     Gzip(Box<GzEncoder<BufWriter<W>>>),
-    /// Zstandard, a frame each few megabytes: the encoder compresses what lies in memory.
+    /// Zstandard, with a frame every few megabytes, because the encoder compresses what is in memory.
     Zstandard(BufWriter<W>, Vec<u8>),
 }
 
-/// Bytes a Zstandard frame.
+/// Bytes of a Zstandard frame.
 const FRAME: usize = 4 << 20;
 
 impl<W: Write> CompressedWriter<W> {
-    /// For a file of this name.
+    /// The compression for a file of this name.
     pub(super) fn new(path: &Path, target: W) -> CompressedWriter<W> {
         let target = BufWriter::with_capacity(1 << 18, target);
         match path.extension().and_then(|extension| extension.to_str()) {
@@ -153,7 +153,7 @@ impl<W: Write> CompressedWriter<W> {
         }
     }
 
-    /// Writes what is left and hands the target back.
+    /// Writes the rest and returns the target.
     pub(super) fn finish(self) -> io::Result<W> {
         let target = match self {
             CompressedWriter::Plain(target) => target,

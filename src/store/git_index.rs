@@ -1,13 +1,13 @@
-//! The index of a git repository: which paths are tracked. Read from the file, without `git`.
+//! Reads the tracked paths from the index of a git repository, without running `git`.
 //!
-//! Knows no content and no commit; an index that it does not understand tracks nothing.
+//! Knows no content and no commit. An index that it cannot parse tracks nothing.
 
 use std::path::Path;
 
 use super::git_folder;
 use super::regular_file;
 
-/// The largest index that is read: a million files take a tenth of it.
+/// The largest index, in bytes: a million files take a tenth of it.
 const MOST: u64 = 1 << 30;
 
 /// The tracked paths of a repository, from its root, in git's order.
@@ -30,7 +30,7 @@ fn names(bytes: &[u8], hash: usize) -> Option<Vec<String>> {
     let mut name: Vec<u8> = Vec::new();
     for _ in 0..count {
         let start = rest.len();
-        // Times, device, inode, mode, owner, size and id stand before the flags.
+        // Times, device, inode, mode, owner, size and id precede the flags.
         rest = rest.get(40 + hash..)?;
         let flags = u16::from_be_bytes(rest.get(..2)?.try_into().ok()?);
         let is_extended = version > 2 && flags & 0x4000 != 0;
@@ -43,7 +43,7 @@ fn names(bytes: &[u8], hash: usize) -> Option<Vec<String>> {
         }
         let end = rest.iter().position(|byte| *byte == 0)?;
         name.extend_from_slice(&rest[..end]);
-        // Entries before version 4 are filled up to eight bytes, with one zero at least.
+        // Entries before version 4 are padded to eight bytes, with at least one zero.
         let used = start - rest.len() + end;
         let fill = if version == 4 { 1 } else { 8 - used % 8 };
         rest = rest.get(end + fill..)?;
@@ -58,7 +58,7 @@ fn number(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(four.try_into().ok()?))
 }
 
-/// A number of seven bits a byte, as offsets in packs have it.
+/// A number with seven bits per byte, like offsets in packs.
 fn offset(rest: &mut &[u8]) -> Option<usize> {
     let mut value: usize = 0;
     loop {

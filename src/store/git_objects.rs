@@ -1,6 +1,6 @@
-//! Objects of a git repository, loose and packed, read without `git`: as far as it takes to compare files with a commit.
+//! Reads loose and packed objects of a git repository without running `git`, as far as needed to compare files with a commit.
 //!
-//! Believes nothing that does not parse: what cannot be read is not there. Writes nothing.
+//! Trusts nothing that does not parse: an unreadable object counts as missing. Writes nothing.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -13,20 +13,20 @@ use mdetag_core::hex;
 use super::git_folder;
 use super::regular_file;
 
-/// The largest commit or tree that is read.
+/// The largest commit or tree, in bytes.
 const MOST: u64 = 64 << 20;
 
-/// Deltas of deltas: git itself makes 50, and 4,095 at most.
+/// The longest chain of deltas: git itself makes 50, and at most 4,095.
 const MOST_DELTAS: usize = 4_096;
 
-/// The deepest folder: ids of trees that lead back to themselves cannot be made, but packs can claim them.
+/// The deepest folder. Trees cannot really contain themselves, but packs can claim so.
 const MOST_FOLDERS: usize = 256;
 
 /// Kinds of objects, as packs number them.
 const COMMIT: u8 = 1;
 const TREE: u8 = 2;
 
-/// Whether the tree of a commit holds each of these files, from the repository's root, with this content.
+/// Whether the tree of a commit contains each of these files, from the repository's root, with this content.
 pub(super) fn holds<'a>(
     root: &Path,
     commit: &str,
@@ -36,14 +36,16 @@ pub(super) fn holds<'a>(
     let Some(tree) = objects.tree_of(commit) else { return false };
     files.all(|(path, content)| {
         objects.find(&tree, path).is_some_and(|id| {
-            // Git on Windows may write `\r\n` for the `\n` of the commit.
+            // Git on Windows may have replaced the commit's `
+            // ` with `\r
+            // `.
             let is = |content: &[u8]| objects.blob_id(content) == id;
             is(content) || (content.contains(&b'\r') && is(&without_returns(content)))
         })
     })
 }
 
-/// The regular files of a commit below each of these folders, as folder and path below it; nothing where the commit cannot be read.
+/// The regular files of a commit below each of these folders, as folder and path below it; `None` if the commit cannot be read.
 pub(super) fn files<'a>(root: &Path, commit: &str, folders: &'a [String]) -> Option<Vec<(&'a str, String)>> {
     let objects = GitObjects::open(root)?;
     let tree = objects.tree_of(commit)?;
@@ -82,10 +84,10 @@ impl TreeEntry<'_> {
     }
 }
 
-/// Where the objects of a repository lie.
+/// The objects of a repository.
 struct GitObjects {
     folders: Vec<PathBuf>,
-    /// Bytes of an id.
+    /// Number of bytes in an id.
     hash: usize,
 }
 
@@ -123,7 +125,7 @@ impl GitObjects {
         entry.is_file().then(|| entry.id.to_vec())
     }
 
-    /// The id of the folder at a path below a tree; `Some(None)` where there is none.
+    /// The id of the folder at a path below a tree; `Some(None)` if there is none.
     fn folder(&self, tree: &[u8], path: &str) -> Option<Option<Vec<u8>>> {
         let mut id = tree.to_vec();
         for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -246,7 +248,7 @@ fn packs(folder: &Path) -> Vec<PathBuf> {
     listing.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "idx")).collect()
 }
 
-/// Where an object lies in the pack of an index of version 2.
+/// The offset of an object in a pack, from the pack's index of version 2.
 fn place(index: &Path, id: &[u8], hash: usize) -> Option<u64> {
     let mut file = open(index)?;
     let mut read = |at: u64, length: usize| {
@@ -271,7 +273,7 @@ fn place(index: &Path, id: &[u8], hash: usize) -> Option<u64> {
             std::cmp::Ordering::Less => low = middle + 1,
             std::cmp::Ordering::Greater => high = middle,
             std::cmp::Ordering::Equal => {
-                // Checksums of four bytes stand between the ids and the offsets.
+                // Checksums of four bytes are between the ids and the offsets.
                 let offsets = ids + all * (hash as u64 + 4);
                 let offset = number(&read(offsets + middle * 4, 4)?);
                 let far = offset & 0x7fff_ffff;
@@ -285,7 +287,7 @@ fn place(index: &Path, id: &[u8], hash: usize) -> Option<u64> {
     None
 }
 
-/// A base with the changes of a delta.
+/// A base after the changes of a delta.
 fn patched(base: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
     let mut rest = delta;
     let mut size = || -> Option<usize> {
@@ -348,7 +350,7 @@ mod tests {
             return;
         }
         std::fs::create_dir_all(root.join("p/deep")).unwrap();
-        // Many files make large trees, of which later ones are packed as deltas.
+        // Many files make large trees, whose later versions are packed as deltas.
         for round in 0..4 {
             for file in 0..120 {
                 std::fs::write(

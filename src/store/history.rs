@@ -1,6 +1,6 @@
-//! What earlier runs say about a new plan: changes that another origin holds, and changes that the list may not show yet.
+//! What earlier runs mean for a new plan: changes that another origin holds, and changes that the list may not show yet.
 //!
-//! Reads journals; decides nothing about devices, that is `plan`.
+//! Reads journals. Decides nothing about devices; `plan` does.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -19,10 +19,10 @@ use super::pending_file::{self, ShownChanges};
 use super::set_name;
 use super::state::StateDir;
 
-/// A change is contested after it bounced in this many runs in a row.
+/// The number of consecutive runs in which a change must bounce to be contested.
 const BOUNCES: u32 = 3;
 
-/// The runs in which it bounced must be at least this far apart.
+/// The shortest time between the runs in which it bounced.
 const BOUNCES_APART: Duration = Duration::from_secs(6 * 3_600);
 
 /// A contested change is tried again this long after its last bounce.
@@ -30,21 +30,21 @@ const RETRIED_AFTER: Duration = Duration::from_secs(7 * 86_400);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// How many of the newest runs are searched for contested changes.
+/// The number of newest runs that are searched for contested changes.
 const MOST_RUNS: usize = 200;
 
-/// The policies that a run is compared with.
+/// The policies that runs are compared with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PoliciesAtHand<'a> {
     pub digest: &'a str,
     /// The set's name in the state.
     pub set: &'a str,
-    /// What the digest is over.
+    /// The files of the digest.
     pub files: &'a [FileReference],
 }
 
 impl PoliciesAtHand<'_> {
-    /// Whether a run met the same policies. Where one of them is only a part of the other, the files that both have decide.
+    /// Whether a run had the same policies. If one set is only a part of the other, the files that both have decide.
     pub fn are_those_of(&self, header: &Header) -> bool {
         if header.policy == self.digest {
             return true;
@@ -64,27 +64,27 @@ impl PoliciesAtHand<'_> {
     }
 }
 
-/// How a plan is to be made, as far as history matters.
+/// The facts about a new plan that history depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryInputs<'a> {
     pub now: Timestamp,
     pub visibility: Duration,
-    /// What was contested under other policies is tried again.
+    /// Changes that were contested under other policies are tried again.
     pub policy: PoliciesAtHand<'a>,
     pub retry_contested: bool,
-    /// How tags compare: earlier runs may have spelled a tag otherwise.
+    /// How tags compare, because earlier runs may have spelled a tag differently.
     pub tag_case: TagCase,
 }
 
-/// What the journals of a tenant say.
+/// The facts in the journals of a tenant.
 pub struct Known {
-    /// For a plan.
+    /// The history for a plan.
     pub history: History,
-    /// Runs that were cut short and may have lost tags that no answer showed: their plans say which.
+    /// Interrupted runs that may have lost tags without an answer showing it; their plans say which.
     pub cut_short: Vec<String>,
 }
 
-/// What the journals of a tenant say. Journals that cannot be read say nothing.
+/// Reads the journals of a tenant. Unreadable journals count as saying nothing.
 pub fn read(state: &StateDir, present: HistoryInputs<'_>) -> Known {
     let runs = journal::runs(state).unwrap_or_default();
     let mut history = History::default();
@@ -112,8 +112,8 @@ pub fn read(state: &StateDir, present: HistoryInputs<'_>) -> Known {
     Known { history, cut_short: owed.unclear }
 }
 
-/// The devices that a run wrote within the last day: the service moves them between device groups hours later, so their groups
-/// prove nothing yet. Says whether any of the run is of that day.
+/// Collects the devices that a run wrote within the last day: the service moves them between device groups hours later, so their
+/// groups prove nothing yet. Returns whether any of the run is from that day.
 fn collect_written(recorded: &RecordedRun, now: Timestamp, written: &mut BTreeSet<Arc<str>>) -> bool {
     let oldest = now.minus(DAY);
     let of_day = recorded.entries.iter().filter(|entry| entry.at() > oldest);
@@ -128,14 +128,14 @@ fn collect_written(recorded: &RecordedRun, now: Timestamp, written: &mut BTreeSe
     is_of_day
 }
 
-/// A change that was accepted in the newest runs, one after the other, and is wanted again.
+/// A change that the service accepted in the newest runs in a row, and that is wanted again.
 #[derive(Clone, Copy, Debug, Default)]
 struct AcceptedStreak {
     bounces: u32,
     is_over: bool,
-    /// When it was accepted last.
+    /// The last time it was accepted.
     newest: Option<Timestamp>,
-    /// When the oldest run started in which it counted as bounced.
+    /// The start of the oldest run in which it counts as bounced.
     oldest: Option<Timestamp>,
 }
 
@@ -144,7 +144,7 @@ impl AcceptedStreak {
         !self.is_over && self.bounces < BOUNCES
     }
 
-    /// Counts a bounce, unless it is too near to one that counts: three quick changes by a person are one.
+    /// Counts a bounce, unless it is too close to one that already counts: three quick changes by a person count as one.
     fn count(&mut self, at: Timestamp) {
         if self.oldest.is_none_or(|oldest| at.plus(BOUNCES_APART) <= oldest) {
             self.bounces += 1;
@@ -153,13 +153,13 @@ impl AcceptedStreak {
         self.newest.get_or_insert(at);
     }
 
-    /// Until when it is contested, if it bounced often enough: then it is worth another try.
+    /// Until when it is contested, if it bounced often enough. Then it is tried again.
     fn contested_until(&self) -> Option<Timestamp> {
         self.newest.filter(|_| self.bounces >= BOUNCES).map(|newest| newest.plus(RETRIED_AFTER))
     }
 }
 
-/// Follows changes one run further back; says whether any may still become contested.
+/// Follows changes one run further back; returns whether any may still become contested.
 fn follow(
     recorded: &RecordedRun,
     present: HistoryInputs<'_>,
@@ -168,7 +168,7 @@ fn follow(
 ) -> bool {
     let outcomes = outcomes(recorded, present.tag_case);
     let last = recorded.entries.last().map_or(Timestamp::EPOCH, Entry::at);
-    // What a read has shown did not bounce: a person undid it later.
+    // A change that a read has shown did not bounce: a person undid it later.
     let was_undone = |key: &ChangeKey, outcome: Outcome| {
         outcome == Outcome::Done && shown.holds(&recorded.header.run, last, key, present.tag_case)
     };
@@ -212,7 +212,8 @@ fn follow(
     is_open
 }
 
-/// How the changes of a run ended. Of several spellings of one tag the one tells most that the service took.
+/// The outcomes of a run's changes. Of several spellings of a tag, the outcome counts that shows best whether the service
+/// accepted it.
 fn outcomes(recorded: &RecordedRun, case: TagCase) -> HashMap<Cow<'_, ChangeKey>, Outcome> {
     let mut outcomes: HashMap<Cow<'_, ChangeKey>, Outcome> = HashMap::new();
     let weight = |outcome| (was_accepted(outcome), says_nothing(outcome));
@@ -225,18 +226,18 @@ fn outcomes(recorded: &RecordedRun, case: TagCase) -> HashMap<Cow<'_, ChangeKey>
     outcomes
 }
 
-/// The service took it. Where a plan wants it again, the list has shown the old state since: it bounced, at the latest
-/// then.
+/// Whether the service accepted it. If a plan wants it again, the list has shown the old state since, so it bounced by then at
+/// the latest.
 fn was_accepted(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Done | Outcome::Bounced)
 }
 
-/// A run that did not learn how a change fares neither ends nor adds to its row.
+/// Whether the outcome is unknown, so that the run neither ends nor extends the streak.
 fn says_nothing(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::NotAttempted | Outcome::Unknown | Outcome::Pending | Outcome::Unconfirmed)
 }
 
-/// Who probably holds what the service accepted and undid.
+/// Who probably restored the old state.
 fn origin(key: &ChangeKey) -> &'static str {
     match key.what {
         ChangeWhat::Remove(_) => {
@@ -247,7 +248,7 @@ fn origin(key: &ChangeKey) -> &'static str {
     }
 }
 
-/// Adds what answers confirmed so lately that the list may lag; says whether the run is so recent.
+/// Adds changes confirmed so recently that the list may lag; returns whether the run is that recent.
 fn collect_pending(
     recorded: &RecordedRun,
     present: HistoryInputs<'_>,
@@ -285,7 +286,7 @@ mod tests {
         ChangeKey { device: "d1".into(), what: ChangeWhat::Remove(Arc::from(tag)) }
     }
 
-    /// A run at this hour in which these removals ended so.
+    /// A run at this hour with these outcomes of removals.
     fn record(state: &StateDir, hour: i64, policy: &str, ended: &[(&str, Outcome)]) {
         let now = Timestamp::from_seconds(hour * HOUR);
         let header = Header { run: journal::run_id(now), policy: policy.to_owned(), ..Header::default() };

@@ -1,6 +1,6 @@
-//! What a run did, as `mdetag history` shows it.
+//! The changes of a run, in the form of `mdetag history`.
 //!
-//! Reads no journal; it is handed in.
+//! Reads no journal; the caller passes it in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use mdetag_core::time::Timestamp;
 
 use super::journal::RecordedRun;
 
-/// One line of `mdetag history`: how a change ended, when, in which run.
+/// One line of `mdetag history`: a change, its outcome and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
     /// When.
@@ -18,13 +18,13 @@ pub struct HistoryEntry {
     pub key: ChangeKey,
     /// How it ended.
     pub outcome: Outcome,
-    /// Why, if not well; of a tag that a call took along, that it did.
+    /// The reason of a bad outcome; for a lost tag, that a call removed it by accident.
     pub error: Option<String>,
-    /// Whether a call took the tag along: no change of the plan.
+    /// Whether it is a tag that a call removed by accident: no change of the plan.
     pub was_lost: bool,
 }
 
-/// How the changes of a run ended, in the order of the journal, the last word on each only.
+/// The outcomes of a run's changes, in the order of the journal; only the last outcome of each.
 pub fn entries_of(recorded: &RecordedRun) -> Vec<HistoryEntry> {
     let mut last: BTreeMap<&ChangeKey, usize> = BTreeMap::new();
     let mut all: Vec<HistoryEntry> = Vec::new();
@@ -51,7 +51,7 @@ pub fn entries_of(recorded: &RecordedRun) -> Vec<HistoryEntry> {
     all
 }
 
-/// Tags that calls of a run took along, whether they are back or not: no plan has them.
+/// Tags that calls of a run removed by accident, whether they are back or not: they are in no plan.
 fn taken_along(recorded: &RecordedRun) -> impl Iterator<Item = HistoryEntry> {
     let lost = repairs::lost_tags(&recorded.entries).into_iter();
     lost.map(|ChangeOutcome { key, outcome, error }| {

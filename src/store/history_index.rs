@@ -1,7 +1,7 @@
-//! The index of the journals: what each finished run did, as `history` shows it, in one small file a run.
+//! The index of the journals: the changes of each finished run in the form of `history`, in one small file per run.
 //!
-//! Holds nothing that the journals and their plans do not say: it may be deleted at any time and is made again when it is needed.
-//! Decides nothing by it: plans, reverts and resumptions read the journals.
+//! Contains nothing that the journals and their plans do not say, so it may be deleted at any time and is rebuilt when needed.
+//! Nothing decides by it: plans, reverts and resumptions read the journals.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -22,7 +22,7 @@ use super::state_json;
 /// A file of another version is rebuilt.
 const FORMAT: u32 = 2;
 
-/// More bytes than the index of any run takes: a million changes have about 300 MB.
+/// Upper limit of its size in bytes: a million changes take about 300 MB.
 const MOST_BYTES: u64 = 1 << 30;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,21 +32,21 @@ pub struct IndexedRun {
     pub started: Option<Timestamp>,
     pub header: Header,
     pub ended: String,
-    /// Whether it can be resumed; such a run is never kept here.
+    /// Whether it can be resumed; such a run is never in the index.
     pub is_resumable: bool,
-    /// Lines of the journal that cannot be read.
+    /// Number of unreadable lines of the journal.
     pub damaged: u64,
-    /// The last word on each change, in the order of the journal.
+    /// The last outcome of each change, in the order of the journal.
     pub changes: Vec<IndexedChange>,
 }
 
-/// How a change ended, and why it was planned.
+/// The outcome of a change, and why it was planned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexedChange {
     pub at: Timestamp,
     pub device: String,
-    /// Its name, where the plan knows it.
+    /// Its name, if the plan knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// `add`, `remove` or `value`.
@@ -54,25 +54,25 @@ pub struct IndexedChange {
     /// The tag or the value.
     pub what: String,
     pub outcome: String,
-    /// Why, if not well.
+    /// The reason of a bad outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// Whether a call took the tag along without meaning to.
+    /// Whether it is a tag that a call removed by accident.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub was_lost: bool,
 }
 
 impl IndexedRun {
-    /// How many changes ended so.
+    /// Number of changes with this outcome.
     pub fn count(&self, outcome: Outcome) -> u64 {
         let ended_so = |change: &&IndexedChange| change.outcome == outcome.word() && !change.was_lost;
         self.changes.iter().filter(ended_so).count() as u64
     }
 }
 
-/// A run, from the index or else from its journal, which is then indexed if it is finished.
+/// A run from the index, or else from its journal, which is then indexed if the run is finished.
 ///
 /// # Errors
 /// A journal that cannot be read.
@@ -88,7 +88,7 @@ pub fn read(state: &StateDir, run: &str) -> Result<IndexedRun, JournalError> {
         && let Ok(bytes) = state_json::bytes(&made)
         && let Err(error) = state.backend().write(&path, &bytes)
     {
-        // Nothing is lost: the next reader makes it again.
+        // Nothing is lost: the next reader rebuilds it.
         tracing::debug!(%error, run, "the run cannot be indexed");
     }
     Ok(made)
@@ -128,13 +128,13 @@ fn make(state: &StateDir, recorded: &RecordedRun) -> IndexedRun {
     }
 }
 
-/// A device's name, as the plan has it.
+/// A device's name in the plan.
 fn name(plan: &Plan, device: &str) -> Option<String> {
     let place = plan.changes.binary_search_by(|change| (*change.id).cmp(device)).ok()?;
     plan.changes[place].name.as_deref().map(str::to_owned)
 }
 
-/// Why changes were planned.
+/// The reasons of planned changes.
 fn reasons(plan: &Plan) -> HashMap<ChangeKey, String> {
     let mut reasons = HashMap::new();
     for change in &plan.changes {

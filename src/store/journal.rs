@@ -1,6 +1,6 @@
-//! Journals: `runs/RUN-ID.jsonl`, one JSON object a line, each line with a checksum, each synced before work goes on.
+//! Journals: `runs/RUN-ID.jsonl`, one JSON object per line with a checksum, synced before work continues.
 //!
-//! The journal is the audit record that the service lacks. What it means for a later plan is `history`.
+//! The journal is the audit record that the service lacks. `history` knows what it means for later plans.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -20,7 +20,7 @@ use super::journal_line::{self as line, Line};
 use super::path_text::shown;
 use super::state::StateDir;
 
-/// Longer lines are no journal lines: an entry has at most 1,000 changes.
+/// The longest journal line, in bytes; an entry has at most 1,000 changes.
 const LONGEST_LINE: u64 = 4 * 1024 * 1024;
 
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub struct Journal {
     path: PathBuf,
 }
 
-/// An id for a run that starts now. Ids sort by time, within a second as well: the newest run is the one that is resumed.
-/// The lock of the tenant keeps two runs from starting at the same moment.
+/// An id for a run that starts now. Ids sort by time, also within a second, so that the newest run is the one that is resumed.
+/// The tenant's lock keeps two runs from starting at the same moment.
 pub fn run_id(now: Timestamp) -> String {
     let time: String = Timestamp::from_seconds(now.seconds())
         .to_string()
@@ -41,10 +41,10 @@ pub fn run_id(now: Timestamp) -> String {
 }
 
 impl Journal {
-    /// Creates the journal of a new run, and keeps its plan beside it. `document`: the plan file's bytes.
+    /// Creates the journal of a new run, and stores its plan beside it. `document`: the plan file's bytes.
     ///
     /// # Errors
-    /// [`JournalError::Unusable`], also where the run exists.
+    /// [`JournalError::Unusable`], also if the run exists.
     pub fn create(
         state: &StateDir,
         header: &Header,
@@ -58,7 +58,7 @@ impl Journal {
         Journal::begin(state, path, header, contested(plan), now)
     }
 
-    /// Begins a journal at a path.
+    /// Starts a journal at a path.
     pub(super) fn begin(
         state: &StateDir,
         path: PathBuf,
@@ -72,7 +72,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens the journal of a run that ended early, to go on with it.
+    /// Opens the journal of a run that ended early, to continue it.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -80,7 +80,7 @@ impl Journal {
         Journal::go_on(state, state.journal(&header.run), header, now)
     }
 
-    /// Goes on with the journal at a path.
+    /// Continues the journal at a path.
     pub(super) fn go_on(
         state: &StateDir,
         path: PathBuf,
@@ -93,12 +93,12 @@ impl Journal {
         Ok(journal)
     }
 
-    /// The right to write to the tenant that this journal needs, where it needs one.
+    /// The right to write to the tenant that this journal needs, if it needs one.
     pub fn hold(&self) -> Option<WriteLease> {
         self.log.hold()
     }
 
-    /// Writes entries and returns once the disk has them.
+    /// Writes entries and returns when the disk has them.
     ///
     /// # Errors
     /// [`JournalError::Unusable`]: no further call may be sent.
@@ -134,8 +134,8 @@ pub(super) fn unusable(path: &Path, source: std::io::Error) -> JournalError {
     JournalError::Unusable { path: shown(path), source }
 }
 
-/// Changes that the plan withholds because another origin holds them: a later plan must not take their absence from this
-/// run for peace.
+/// Changes that the plan withholds because another origin holds them. A later plan must not take their absence from this run as a
+/// sign that they are no longer contested.
 fn contested(plan: &Plan) -> Vec<ChangeKey> {
     let groups = plan.withheld.iter().filter(|withheld| withheld.reason == WithheldReason::Contested);
     let devices = groups.flat_map(|withheld| &withheld.devices);
@@ -152,18 +152,18 @@ pub struct RecordedRun {
     pub entries: Vec<Entry>,
     /// Changes that the plan withheld as contested.
     pub contested: Vec<ChangeKey>,
-    /// The device of a probe, as it was before.
+    /// The device of a probe in its original state.
     pub before: Option<DeviceState>,
-    /// The last line; `None` for a run that was killed, or is at work.
+    /// The last line; `None` if the run was killed or is still working.
     pub closing: Option<Closing>,
-    /// Lines that are torn or damaged: at most one where a run was killed.
+    /// Number of torn or damaged lines: at most one if a run was killed.
     pub damaged: u64,
-    /// A line was lost that was not the last of its part: no kill does that, and what it said is unknown.
+    /// Whether a line was lost that was not the last of its part. A kill does not cause that, and the line's content is unknown.
     pub is_broken: bool,
 }
 
 impl RecordedRun {
-    /// The approvals and allowances that the run needed, with its resumptions.
+    /// The approvals and allowances that the run and its resumptions needed.
     pub fn raised(&self) -> Vec<ApprovalUse> {
         let mut raised: Vec<ApprovalUse> = Vec::new();
         let headers = std::iter::once(&self.header).chain(self.resumed.iter().map(|(_, header)| header));
@@ -190,7 +190,7 @@ impl RecordedRun {
         raised
     }
 
-    /// What `--allow` raised for the run, over all its resumptions including this one.
+    /// The values of `--allow` for the run, over all its resumptions including this one.
     pub fn allowed(&self, now: &[String]) -> Vec<String> {
         let headers = std::iter::once(&self.header).chain(self.resumed.iter().map(|(_, header)| header));
         let kept = headers.flat_map(|header| &header.allow);
@@ -223,16 +223,16 @@ pub fn read(state: &StateDir, run: &str) -> Result<RecordedRun, JournalError> {
     read_lines(BufReader::new(log), &path)
 }
 
-/// The plan that a run applies, as it was kept beside its journal.
+/// The plan of a run, as stored beside its journal.
 ///
 /// # Errors
-/// Where there is none, or it cannot be read.
+/// There is none, or it cannot be read.
 pub fn plan_text(state: &StateDir, run: &str) -> std::io::Result<String> {
     let bytes = state.backend().read(&state.plan(run), MOST_PLAN)?;
     String::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData.into())
 }
 
-/// The largest plan that is read: a million changes take a third of it.
+/// The largest plan, in bytes: a million changes take a third of it.
 const MOST_PLAN: u64 = 4 << 30;
 
 pub(super) fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<RecordedRun, JournalError> {
@@ -279,11 +279,11 @@ pub(super) fn read_lines(mut reader: impl BufRead, path: &Path) -> Result<Record
     }
 }
 
-/// The first header of a run's journal with its time, without the rest; none where the run was killed before it began: nothing
-/// is sent before the first line is whole.
+/// The first header of a run's journal with its time, without the rest; `None` if the run was killed before it started: no call
+/// is sent before the first line is complete.
 ///
 /// # Errors
-/// A first line that cannot be read: what the run did is unknown.
+/// An unreadable first line: it is then unknown what the run did.
 pub fn header(state: &StateDir, run: &str) -> Result<Option<(Timestamp, Header)>, JournalError> {
     let path = state.journal(run);
     let log = state.backend().read_log(&path).map_err(|source| unusable(&path, source))?;
@@ -302,10 +302,10 @@ fn never_began(bytes: &[u8]) -> bool {
     bytes.is_empty() || bytes.starts_with(b"{") && !bytes.contains(&b'\n')
 }
 
-/// The first headers of all runs, the oldest first, without those that never began.
+/// The first headers of all runs, oldest first, without runs that never started.
 ///
 /// # Errors
-/// As [`header`]; where the folder cannot be read.
+/// Those of [`header`], and the folder cannot be read.
 pub fn headers(state: &StateDir) -> Result<Vec<Header>, JournalError> {
     let runs = runs(state).map_err(|source| unusable(&state.runs(), source))?;
     let mut headers = Vec::with_capacity(runs.len());
@@ -315,10 +315,10 @@ pub fn headers(state: &StateDir) -> Result<Vec<Header>, JournalError> {
     Ok(headers)
 }
 
-/// The ids of all runs, the oldest first.
+/// The ids of all runs, oldest first.
 ///
 /// # Errors
-/// Where the folder cannot be read; a missing one has no runs.
+/// The folder cannot be read. A missing one has no runs.
 pub fn runs(state: &StateDir) -> std::io::Result<Vec<String>> {
     state.backend().logs(&state.runs())
 }

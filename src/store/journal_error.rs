@@ -1,6 +1,6 @@
-//! Why a journal cannot be used, each with the file or the run.
+//! Why a journal cannot be used, with the file or the run.
 //!
-//! Says nothing of what its lines hold.
+//! Does not quote its lines.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -14,7 +14,7 @@ pub enum JournalError {
         #[source]
         source: std::io::Error,
     },
-    /// Somebody else may write to the tenant now: nothing more is written here.
+    /// Another process may write to the tenant now: nothing more is written here.
     #[error("the journal is closed to this process")]
     LeaseLost {
         #[source]
@@ -23,20 +23,20 @@ pub enum JournalError {
     /// There is no such run.
     #[error("there is no run `{run}` in {folder}")]
     NoSuchRun {
-        /// The id that was asked for.
+        /// The requested id.
         run: String,
         folder: String,
     },
-    /// The run is none that was applied.
+    /// The run is a probe and was not applied.
     #[error("run `{run}` is a probe of the service: it changed nothing that could be resumed or undone")]
     IsProbe {
-        /// The id that was asked for.
+        /// The requested id.
         run: String,
     },
-    /// The run was killed before its first line was whole: it did nothing.
+    /// The run was killed before its first line was complete: it did nothing.
     #[error("{path} holds no run: it was killed before it began")]
     NeverBegan { path: String },
-    /// The file has no header that can be read.
+    /// The file has no readable header.
     #[error("{path} is no journal: its first line cannot be read")]
     NoHeader { path: String },
 }

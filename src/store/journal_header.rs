@@ -1,6 +1,6 @@
-//! The first line of a journal and its last: who ran what, where, and how it ended.
+//! The first and last line of a journal: who ran what and where, and how it ended.
 //!
-//! How they are written is for `journal_line`.
+//! `journal_line` writes and parses them.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -11,7 +11,7 @@ use mdetag_core::plan::FileReference;
 use mdetag_core::plan::guard::ApprovalUse;
 use mdetag_core::time::Timestamp;
 
-/// Who ran what, where: the first line, and one more for each resumption.
+/// Who ran what and where: the first line, and one more for each resumption.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Header {
@@ -35,13 +35,13 @@ pub struct Header {
     /// Digest of the policy set.
     pub policy: String,
     pub plan: String,
-    /// Which policy set, whatever it says: its repository and its roots.
+    /// Identifies the policy set, whatever its content: its repository and its roots.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub set: String,
-    /// The files behind `policy`, so that a part of the set can be compared with it.
+    /// The files of `policy`, so that a part of the set can be compared with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileReference>,
-    /// What that set claims or retires, for the other sets of the tenant.
+    /// The claims and retirements of that set, for the other sets of the tenant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
     #[serde(skip_serializing_if = "RunKind::is_apply")]
@@ -49,19 +49,19 @@ pub struct Header {
     /// The approvals and allowances that it needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raised: Vec<ApprovalUse>,
-    /// What `--allow` raised, as it was written: it holds for the run's resumptions too.
+    /// The values of `--allow` as written: they hold for the run's resumptions too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
-    /// The last wave of its plan; 0 where it is written at once.
+    /// The last wave of its plan; 0 if it is written at once.
     #[serde(skip_serializing_if = "is_none")]
     pub waves: u32,
-    /// What its waves must stand; journals of earlier versions do not say.
+    /// The conditions of its waves; journals of earlier versions lack them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gates: Option<KeptGates>,
     /// The run that it undoes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reverts: Option<String>,
-    /// Whether its plan was a file that somebody had reviewed; journals of earlier versions do not say.
+    /// Whether its plan was a reviewed file; journals of earlier versions lack this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reviewed: Option<bool>,
 }
@@ -71,7 +71,7 @@ fn is_none(waves: &u32) -> bool {
     *waves == 0
 }
 
-/// What a journal is of.
+/// The kind of run that a journal records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RunKind {
@@ -87,7 +87,7 @@ impl RunKind {
     }
 }
 
-/// How a run ended, by its last line.
+/// The last line: how a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closing {
     pub at: Timestamp,

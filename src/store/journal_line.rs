@@ -1,6 +1,6 @@
 //! One journal line as JSON: `{"kind":"intent", … ,"crc":"1a2b3c4d"}`, the checksum over everything before it.
 //!
-//! Reads what any 1.x wrote: unknown keys are ignored, an unknown kind is a note that says so.
+//! Reads the lines of any 1.x: ignores unknown keys, and turns an unknown kind into a note that says so.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ enum LineKind {
     Unknown,
 }
 
-/// All keys of all kinds: each kind has its own few.
+/// The keys of all kinds of lines; each kind uses a few.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct LineBody {
@@ -73,7 +73,7 @@ struct LineBody {
     action: Option<Action>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_value: Option<DeviceValue>,
-    /// Beside `deviceValue`: the one before.
+    /// The value before `deviceValue`.
     #[serde(skip_serializing_if = "Option::is_none")]
     value_was: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +118,7 @@ struct Group {
     error: Option<String>,
 }
 
-/// What happened to a wave.
+/// An event of a wave.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct WaveBody {
@@ -329,7 +329,7 @@ fn call(body: LineBody) -> Option<Call> {
         Action::Add => TagAction::Add,
         Action::Remove => TagAction::Remove,
     });
-    // A probe asks what a bulk call without ids does.
+    // A probe tests what a bulk call without ids does.
     if lane == Lane::BulkTag {
         return Some(Call::BulkTag { tag: body.tag?, action: action?, devices: body.devices });
     }
@@ -383,7 +383,7 @@ fn read(written: WrittenLine) -> Option<Line> {
     })
 }
 
-/// The line with its checksum and its end, and the number of the lease under which it is written.
+/// The line with its checksum and line end, and the number of the lease that it is written under.
 pub(super) fn render(line: &Line, fence: Option<u64>) -> String {
     let mut json = state_json::text(&written(line)).expect("plain data has a JSON form");
     json.pop();
@@ -394,7 +394,7 @@ pub(super) fn render(line: &Line, fence: Option<u64>) -> String {
     format!("{json},\"crc\":\"{checksum:08x}\"}}\n")
 }
 
-/// What a line says; `None` for one that is torn, damaged or foreign.
+/// Parses a line; `None` if it is torn, damaged or foreign.
 pub(super) fn parse(bytes: &[u8]) -> Option<Line> {
     let text = std::str::from_utf8(bytes).ok()?.strip_suffix("\"}\n")?;
     let (json, checksum) = text.rsplit_once(",\"crc\":\"")?;

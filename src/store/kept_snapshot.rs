@@ -1,6 +1,6 @@
-//! The snapshot in the state of a tenant: whoever shares the state plans on the same read.
+//! The snapshot in the state of a tenant, so that everyone who shares the state can plan on the same read.
 //!
-//! There is one, and the next takes its place.
+//! There is only one; the next replaces it.
 
 use std::io::{Error, ErrorKind, Read};
 
@@ -10,10 +10,10 @@ use super::snapshot_header::SnapshotStamp;
 use super::snapshot_writer::SnapshotPages;
 use super::state::StateDir;
 
-/// More bytes than the list of a tenant takes: a million devices have less than 200 MB.
+/// Upper limit of its size in bytes: a million devices take less than 200 MB.
 const MOST_BYTES: u64 = 2 << 30;
 
-/// Puts the pages of a read into the state.
+/// Stores the pages of a read in the state.
 ///
 /// # Errors
 /// The temporary folder or the state cannot be written.
@@ -25,7 +25,7 @@ pub fn keep(
     let path = state.snapshot();
     let failed = |source| SnapshotFileError::File { verb: "write", path: path.clone(), source };
     let folder = tempfile::tempdir().map_err(failed)?;
-    // The name decides on compression.
+    // The name decides the compression.
     let packed = folder.path().join(path.file_name().unwrap_or_default());
     pages.write(&packed, stamp)?;
     let mut bytes = Vec::new();
@@ -33,10 +33,10 @@ pub fn keep(
     state.backend().write(&path, &bytes).map_err(failed)
 }
 
-/// The snapshot that was kept; none where none was.
+/// The stored snapshot; `None` if there is none.
 ///
 /// # Errors
-/// It cannot be read, is no inventory, or is of another tenant than the folder in which it lies.
+/// It cannot be read, is not an inventory, or is of another tenant than its folder.
 pub fn read(state: &StateDir) -> Result<Option<SnapshotFile>, SnapshotFileError> {
     let path = state.snapshot();
     let failed = |source| SnapshotFileError::File { verb: "read", path: path.clone(), source };

@@ -1,8 +1,8 @@
 //! The ledger: the calls of the last hour, shared by every process on one state.
 //!
-//! In a folder it is a file for each lane, one line for each record, under a lock; a slot is written before its call. In a store
-//! slots are reserved: `shared_ledger`. It holds no truth that cannot be lost: a torn, foreign or missing ledger costs some 429s,
-//! so every fault is tolerated and told once.
+//! In a folder it is a file per lane with one line per record, under a lock; a slot is written before its call. In a store, slots
+//! are reserved: `shared_ledger`. A lost ledger does little harm: a torn, foreign or missing one costs some 429s, so every fault
+//! is tolerated and reported once.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -20,24 +20,24 @@ use super::path_text::shown;
 use super::shared_ledger::SharedLedger;
 use super::state_file;
 
-/// The first words of every file; a number that changes with each rewriting follows.
+/// The first words of every file, followed by a number that changes each time the file is rewritten.
 const HEADER: &str = "mdetag-ledger 1 ";
 
-/// A longer file is rewritten without what no window counts any more.
+/// A longer file, in bytes, is rewritten without the calls that no window counts any more.
 const REWRITE_OVER: u64 = 512 * 1024;
 
-/// The most that is read of a file that grew unseen: an hour of ten lanes needs far less.
+/// The most bytes that are read of a file that grew meanwhile: an hour of ten lanes needs far less.
 const MOST_READ: u64 = 4 * 1024 * 1024;
 
-/// How often slots are reserved for one call before its caller waits.
+/// How often slots are reserved for one call before its caller must wait.
 const RESERVATIONS: u32 = 2;
 
-/// How often the lock is tried, a millisecond apart: another process needs it for less than that.
+/// How often the lock is tried, a millisecond apart: other processes hold it for less than that.
 const LOCK_TRIES: u32 = 2_000;
 
-/// The budget of one application in one tenant, as all processes have spent it.
+/// The budget of an application in a tenant, including the calls of all processes.
 pub struct Ledger {
-    /// Where it lies, for messages.
+    /// Its place, for messages.
     place: String,
     clock: Arc<dyn Clock>,
     inner: Mutex<LedgerState>,
@@ -75,7 +75,7 @@ impl Ledger {
         Ledger::kept(shown(folder), LedgerStorage::Folder(files), limits, seed, clock)
     }
 
-    /// Opens the ledger in an object of a store, which need not exist. `place`: where it lies, for messages.
+    /// Opens the ledger in an object of a store, which need not exist. `place`: for messages.
     pub fn in_store(
         cell: SharedCell,
         place: &Path,
@@ -102,7 +102,7 @@ impl Ledger {
         &self.clock
     }
 
-    /// Acts on the budget while no other process does: what others did is merged before, what `act` did is written after.
+    /// Acts on the budget while no other process does: merges the records of others first, and writes those of `act` afterwards.
     pub fn with<T>(&self, act: impl FnOnce(&mut Budget, Timestamp) -> T) -> T {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let LedgerState { budget, keeper, fault } = &mut *inner;
@@ -134,12 +134,12 @@ impl Ledger {
         done
     }
 
-    /// Whether slots are to be reserved before the next call: [`Ledger::with`] does so first, and the question may be asked again.
+    /// Whether slots must be reserved before the next call. [`Ledger::with`] does so first, and may be called again.
     pub fn reserves(&self) -> bool {
         !self.inner.lock().unwrap_or_else(PoisonError::into_inner).budget.wanted().is_empty()
     }
 
-    /// Why the ledger is not shared, if it is not: one sentence for a warning.
+    /// Why the ledger is not shared, if it is not: a sentence for a warning.
     pub fn fault(&self) -> Option<String> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).fault.clone()
     }
@@ -166,8 +166,8 @@ impl LaneFiles {
             is_rewritten |= rewritten;
             fresh.extend(records);
         }
-        // Another process rewrote a file: what it left out no longer counts, and what it kept is known already. Reading
-        // everything anew is the simplest way to count nothing twice.
+        // Another process rewrote a file. The records that it left out no longer count, and those that it kept are already known.
+        // Reading everything again is the simplest way to count nothing twice.
         if is_rewritten {
             budget.forget();
             fresh.clear();
@@ -256,7 +256,7 @@ fn parse(lane: Lane, line: &str) -> Option<SlotRecord> {
     }
 }
 
-/// What a lane's file says beyond what was read of it, and whether it was rewritten since.
+/// The lines of a lane's file that were not read yet, and whether the file was rewritten since.
 fn read(folder: &Path, lane: Lane, state: &mut LaneFile) -> std::io::Result<(Vec<SlotRecord>, bool)> {
     let mut file = match state_file::open_to_read(&path(folder, lane)) {
         Ok(file) => file,
@@ -277,7 +277,7 @@ fn read(folder: &Path, lane: Lane, state: &mut LaneFile) -> std::io::Result<(Vec
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(MOST_READ).read_to_end(&mut bytes)?;
-    // Nobody writes while the lock is held, so a last line without its end is torn, and stays unread.
+    // Nobody writes while the lock is held, so a last line without its end is torn, and is not read.
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     state.read = start + whole as u64;
     let text = String::from_utf8_lossy(&bytes[..whole]);

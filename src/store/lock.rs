@@ -1,6 +1,6 @@
 //! The lock of a tenant: one `apply` at a time; the others learn who holds it.
 //!
-//! The file stays behind; the operating system lets go of the lock when its holder ends, however it ends.
+//! The file remains; the operating system frees the lock when its holder ends in any way.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -11,7 +11,7 @@ use std::path::Path;
 use super::path_text::shown;
 use super::state_file;
 
-/// A held lock: dropped, it is free.
+/// A held lock. Dropping it frees it.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -22,7 +22,7 @@ pub struct Lock {
 pub enum LockError {
     #[error("another apply is at work on this tenant: {holder}")]
     Held {
-        /// As the holder describes itself: process, host, since when.
+        /// The holder's own description: process, host, since when.
         holder: String,
     },
     /// The file cannot be used.
@@ -59,12 +59,12 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A program that is being started holds a copy of every open file for a moment, and with it the lock.
+        // A program that is just being started briefly has a copy of every open file, and so of the lock.
         let _ = self.file.unlock();
     }
 }
 
-/// What the holder wrote, made harmless: the file may hold anything.
+/// The holder's text, made harmless, because the file may contain anything.
 pub(super) fn read_holder(file: &mut File) -> String {
     let mut bytes = Vec::new();
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(400).read_to_end(&mut bytes));

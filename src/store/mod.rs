@@ -1,6 +1,6 @@
-//! Files that mdetag writes and reads back, and files that it is given: the only room that names formats and versions.
+//! Files that mdetag writes and reads back, and files of users: the only module that names formats and versions.
 //!
-//! Decides nothing: what a file says goes to the pipeline, what the pipeline says goes into a file.
+//! Decides nothing: the content of files goes to the pipeline, and results of the pipeline go into files.
 
 pub mod backend;
 pub mod baselines_file;

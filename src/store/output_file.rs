@@ -1,7 +1,7 @@
-//! Files that people name for output: a plan, a report, a snapshot. Pipes and devices are written into, files appear whole.
+//! Files that users name for output: a plan, a report, a snapshot. Files appear whole; pipes and devices are written directly.
 //!
-//! Knows no format. A repository may bring links: a file's that leads out of the working directory is replaced, not followed; a
-//! folder's is refused, and so is whatever lies in `.git`.
+//! Knows no format. A repository may contain links: a link to a file outside of the working directory is replaced, not followed;
+//! a link to such a folder is refused, and so is everything in `.git`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Result, Seek, Write};
@@ -16,24 +16,24 @@ use super::whole_file;
 /// More links than this lead nowhere, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// Where the content of an output goes.
+/// The target of an output's content.
 enum Place {
-    /// A regular file at this path, there or not: replaced at once.
+    /// A regular file at this path, existing or not: replaced at once.
     Whole(PathBuf),
-    /// A pipe, a device, or a descriptor of this process: written into.
+    /// A pipe, a device, or a descriptor of this process: written directly.
     Open(File),
 }
 
-/// Writes an output that is made piece by piece. What is left of a regular file after a loss of power may be a part.
+/// Writes an output piece by piece. After a power failure, a regular file may contain only a part.
 ///
 /// # Errors
-/// A sentence with the path, where it cannot be written, and the errors of the content.
+/// A sentence with the path if it cannot be written, and the errors of the content.
 pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     written(path, content)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", shown(path))))
 }
 
-/// Checks that an output may be written to a place, before anything is made there.
+/// Checks that an output may be written to a place, before anything is created there.
 ///
 /// # Errors
 /// A folder behind a link that leads out of the working directory, and a place in `.git`.
@@ -42,7 +42,7 @@ pub fn check(path: &Path) -> Result<()> {
     reached(path).map_err(named)
 }
 
-/// Says why an output must not be written there.
+/// Why an output must not be written there.
 fn reached(path: &Path) -> std::result::Result<(), String> {
     let here = fs::canonicalize(".").map_err(|error| error.to_string())?;
     if is_in_git(path, &here) {
@@ -52,7 +52,7 @@ fn reached(path: &Path) -> std::result::Result<(), String> {
     for part in folder(path).components() {
         walked.push(part);
         let is_link = fs::symlink_metadata(&walked).is_ok_and(|known| known.is_symlink());
-        // Links above the working directory are this computer's own.
+        // Links above the working directory belong to this computer.
         let is_brought = || fs::canonicalize(folder(&walked)).is_ok_and(|above| above.starts_with(&here));
         if is_link && is_brought() {
             let leads_inside = fs::canonicalize(&walked).is_ok_and(|target| target.starts_with(&here));
@@ -64,7 +64,7 @@ fn reached(path: &Path) -> std::result::Result<(), String> {
             }
         }
     }
-    // Through links, too: of the folder, and of the file itself.
+    // Also through links: of the folder, and of the file itself.
     let mut target = path.to_path_buf();
     for _ in 0..MAX_LINKS {
         let real = fs::canonicalize(folder(&target)).unwrap_or_else(|_| folder(&target).to_path_buf());
@@ -78,7 +78,7 @@ fn reached(path: &Path) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Whether a path has a part `.git`, beyond the working directory where it lies below that.
+/// Whether a path has a part `.git`, not counting the working directory itself.
 fn is_in_git(path: &Path, here: &Path) -> bool {
     let below = path.strip_prefix(here).unwrap_or(path);
     below.iter().any(|part| {
@@ -94,7 +94,7 @@ fn written(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> R
                 buffered(file.as_file_mut(), content)?;
                 replace(file, &path)
             }
-            // A file that is mounted alone often stands in a folder that cannot be written.
+            // A file that is mounted alone is often in a folder that cannot be written.
             Err(error) => match in_place(&path, &error) {
                 Some(file) => buffered(file?, content),
                 None => Err(error),
@@ -103,10 +103,10 @@ fn written(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> R
     }
 }
 
-/// Opens an output to write behind what is there: a step summary, which the steps of a job share.
+/// Opens an output for appending: a step summary, which the steps of a job share.
 ///
 /// # Errors
-/// A sentence with the path, where it cannot be written.
+/// A sentence with the path if it cannot be written.
 pub fn append(path: &Path) -> Result<File> {
     let opened = place(path).and_then(|place| match place {
         Place::Open(file) => Ok(file),
@@ -123,12 +123,12 @@ fn buffered(file: impl Write, content: impl FnOnce(&mut dyn Write) -> Result<()>
     out.flush()
 }
 
-/// A temporary file for content that is seen at `path` when [`put`] is called.
+/// A temporary file whose content appears at `path` when [`put`] is called.
 ///
 /// # Errors
-/// No place for it.
+/// There is no place for it.
 pub fn temporary(path: &Path) -> Result<NamedTempFile> {
-    // What is written into needs no neighbour; opening it now would make a reader of a pipe wait with us.
+    // A pipe or device needs no temporary file beside it; opening it now would make a reader of a pipe wait with us.
     check(path)?;
     match fs::metadata(path).is_ok_and(|known| !known.is_file()) {
         true => NamedTempFile::new(),
@@ -136,7 +136,7 @@ pub fn temporary(path: &Path) -> Result<NamedTempFile> {
     }
 }
 
-/// Puts the content of a temporary file where `path` says.
+/// Moves the content of a temporary file to `path`.
 ///
 /// # Errors
 /// The place cannot be written.
@@ -150,7 +150,7 @@ pub fn put(mut file: NamedTempFile, path: &Path) -> Result<()> {
     }
 }
 
-/// Where a path leads: through links, as far as they may be followed.
+/// The target of a path, through links as far as they may be followed.
 fn place(path: &Path) -> Result<Place> {
     reached(path).map_err(|why| io::Error::new(ErrorKind::PermissionDenied, why))?;
     let mut current = path.to_path_buf();
@@ -191,7 +191,7 @@ fn swallows(_: &File) -> bool {
     false
 }
 
-/// The regular file to replace: where the links lead, if that is inside the working directory, else the link itself.
+/// The regular file to replace: the target of the links if it is inside the working directory, else the link itself.
 fn regular(path: &Path, target: PathBuf) -> Place {
     let is_inside = || {
         let (Ok(here), Ok(there)) = (fs::canonicalize("."), fs::canonicalize(folder(&target))) else {
@@ -202,8 +202,8 @@ fn regular(path: &Path, target: PathBuf) -> Place {
     if target != path && is_inside() { Place::Whole(target) } else { Place::Whole(path.to_path_buf()) }
 }
 
-/// An open descriptor, where the path names one: `/dev/stdout`, `/dev/fd/63`, `/proc/self/fd/1`. A regular file behind it
-/// belongs to whoever opened it, so it is neither replaced nor emptied.
+/// An open descriptor, if the path names one: `/dev/stdout`, `/dev/fd/63`, `/proc/self/fd/1`. A regular file behind it belongs to
+/// whoever opened it, so it is neither replaced nor emptied.
 #[cfg(unix)]
 #[expect(
     clippy::disallowed_methods,
@@ -235,14 +235,14 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A temporary file in the folder of another, which is made where it is missing.
+/// A temporary file in the folder of another file; the folder is made if needed.
 fn beside(path: &Path) -> Result<NamedTempFile> {
     let folder = folder(path);
     fs::create_dir_all(folder)?;
     tempfile::Builder::new().prefix(".mdetag-").tempfile_in(folder)
 }
 
-/// Renames a temporary file over another, or copies its content where that cannot be.
+/// Renames a temporary file over another, or copies its content if that is impossible.
 fn replace(mut file: NamedTempFile, path: &Path) -> Result<()> {
     whole_file::make_readable(file.as_file())?;
     let Err(failed) = file.persist(path) else { return Ok(()) };
@@ -256,8 +256,8 @@ fn replace(mut file: NamedTempFile, path: &Path) -> Result<()> {
     }
 }
 
-/// A regular file, emptied to be written where it is, if the error says that it cannot be replaced: it is a mount of its own, or
-/// its folder cannot be written.
+/// A regular file, emptied to be written in place, if the error says that it cannot be replaced: it is a mount of its own, or its
+/// folder cannot be written.
 fn in_place(path: &Path, error: &io::Error) -> Option<Result<File>> {
     let is_fixed = matches!(
         error.kind(),

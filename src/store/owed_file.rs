@@ -1,7 +1,7 @@
-//! Tags that calls of runs took along and that no read has shown since (`owed.json`).
+//! Tags that calls of runs removed by accident and that no read has shown since (`owed.json`).
 //!
-//! Journals say what was lost; this file remembers it when they are gone, and remembers what reads have shown: a tag that was back
-//! once and is gone later was removed by somebody.
+//! Journals say which tags were lost. This file remembers them when the journals are gone, and remembers the reads: if a tag was
+//! back once and is gone later, somebody removed it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Result;
@@ -18,19 +18,19 @@ use super::journal::RecordedRun;
 use super::state::StateDir;
 use super::state_json;
 
-/// More bytes than the lost tags of a million devices take.
+/// Upper limit of its size in bytes, above what the lost tags of a million devices take.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// The service forgets a device after this time, and its tags with it.
+/// The service forgets a device and its tags after this time.
 const KEPT: Duration = Duration::from_secs(180 * 86_400);
 
-/// Without a file, journals of this time are looked through.
+/// Without a file, journals of this time are searched.
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
-    /// When the newest read started; the file knows what was lost until then.
+    /// The start of the newest read. The file contains all losses until then.
     read_at: Timestamp,
     owed: Vec<OwedLine>,
 }
@@ -42,7 +42,7 @@ struct OwedLine {
     device: Arc<str>,
     tag: Arc<str>,
     lost: Timestamp,
-    /// Whether a read has shown the device without it.
+    /// Whether a read has shown the device without the tag.
     is_missed: bool,
 }
 
@@ -52,35 +52,35 @@ impl OwedLine {
     }
 }
 
-/// Collects what is owed from the file and from newer journals.
+/// Collects lost tags from the file and from newer journals.
 pub struct Collector {
     /// Later entries are not in the file.
     since: Timestamp,
-    /// Runs that ended later and were cut short may have lost what the list did not show yet.
+    /// Runs that ended later than this and were interrupted may have lost tags that the list did not show yet.
     unclear_since: Timestamp,
     now: Timestamp,
-    /// How long a list may show the state from before a call.
+    /// How long a list may show the state before a call.
     visibility: Duration,
     kept: Vec<OwedLine>,
-    /// Whether there is a file: what it does not know of earlier losses is over.
+    /// Whether there is a file. If so, earlier losses that it lacks are settled.
     is_kept: bool,
     owed: BTreeMap<ChangeKey, Owed>,
-    /// Tags that runs removed, and when at the latest.
+    /// Tags that runs removed, and the latest time of each removal.
     removed: HashMap<ChangeKey, Timestamp>,
     unclear: Vec<String>,
 }
 
-/// What is owed.
+/// The tags that must be put back.
 #[derive(Clone, Debug, Default)]
 pub struct OwedTags {
     /// Tags, as the additions that put them back.
     pub tags: BTreeMap<ChangeKey, Owed>,
-    /// Runs that were cut short and may have lost tags that no answer showed: their plans say which.
+    /// Interrupted runs that may have lost tags without an answer showing it; their plans say which.
     pub unclear: Vec<String>,
 }
 
 impl Collector {
-    /// With what the file says. One that cannot be read says nothing.
+    /// Starts with the content of the file. An unreadable one counts as empty.
     pub fn read(state: &StateDir, now: Timestamp, visibility: Duration) -> Collector {
         let file = parsed(state.backend().read(&state.owed(), MOST_BYTES).ok());
         let since = file.as_ref().map_or(now.minus(DAY), |file| file.read_at);
@@ -91,7 +91,7 @@ impl Collector {
         Collector { since, unclear_since, now, visibility, kept, is_kept, owed, removed, unclear }
     }
 
-    /// Takes in the next older journal; says whether still older ones may matter.
+    /// Adds the next older journal; returns whether still older ones may matter.
     pub fn take(&mut self, recorded: &RecordedRun) -> bool {
         let Some(last) = recorded.entries.last().map(Entry::at) else { return true };
         if last > self.unclear_since && resume::may_have_lost(&recorded.entries) {
@@ -107,7 +107,7 @@ impl Collector {
             .map(|line| (line.key(), line.is_missed))
             .collect();
         for (key, lost) in not_put_back(&recorded.entries) {
-            // A resumed run repeats what had already ended.
+            // A resumed run repeats the changes that had already ended.
             if self.is_kept && lost <= self.since && !kept.contains_key(&key) {
                 continue;
             }
@@ -128,12 +128,12 @@ impl Collector {
     }
 
     fn owed(&self, run: Arc<str>, lost: Timestamp, is_missed: bool) -> Owed {
-        // A whole second: it is for people to read.
+        // A whole second, because people read it.
         let until = Timestamp::from_seconds(lost.plus(self.visibility).seconds() + 1);
         Owed { run, lost, shown_until: (!is_missed && until >= self.now).then_some(until) }
     }
 
-    /// What is owed after all newer journals.
+    /// The lost tags after all newer journals.
     pub fn end(mut self) -> OwedTags {
         for line in std::mem::take(&mut self.kept) {
             let key = line.key();
@@ -146,7 +146,7 @@ impl Collector {
     }
 }
 
-/// Tags that calls of a run took along and that it did not put back, and when that was said.
+/// Tags that calls of a run removed by accident and that it did not put back, and the time of the entry.
 fn not_put_back(entries: &[Entry]) -> Vec<(ChangeKey, Timestamp)> {
     let mut said: HashMap<(&Arc<str>, &Arc<str>), Timestamp> = HashMap::new();
     for entry in entries {
@@ -166,11 +166,11 @@ fn not_put_back(entries: &[Entry]) -> Vec<(ChangeKey, Timestamp)> {
     .collect()
 }
 
-/// Keeps what is owed after a trusted live read that started at `read_at`. A tag that the read shows is owed no more, unless the list
-/// may still show the state from before the loss. `shows` says nothing about a device that the read left out.
+/// Stores the lost tags after a trusted live read that started at `read_at`. A tag in the read is no longer due, unless the list
+/// may still show the state before the loss. `shows` returns `None` for a device that the read left out.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// The file cannot be written.
 pub fn keep(
     state: &StateDir,
     read_at: Timestamp,

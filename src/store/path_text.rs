@@ -1,18 +1,17 @@
-//! Paths as messages, plans and reports write them: with forward slashes on every system, so that a plan of one is a plan of the
-//! other.
+//! Paths in messages, plans and reports: with forward slashes on every system, so that a plan is the same on all of them.
 //!
-//! Looks at no file.
+//! Does not look at any file.
 
 use std::path::{MAIN_SEPARATOR, Path};
 
-/// The path for people and for files that another system reads.
+/// The path for people, and for files that other systems read.
 pub fn shown(path: &Path) -> String {
     let text = path.to_string_lossy();
     if MAIN_SEPARATOR == '\\' { forward(&text) } else { text.into_owned() }
 }
 
-/// A path of Windows with forward slashes, and without the prefix that turns off the limit of 260 characters: resolving a link
-/// puts it there, and nobody typed it.
+/// A Windows path with forward slashes and without the prefix that turns off the limit of 260 characters: resolving links adds
+/// that prefix, and nobody typed it.
 fn forward(path: &str) -> String {
     let short = match path.strip_prefix(r"\\?\") {
         Some(rest) => match rest.strip_prefix(r"UNC\") {
@@ -24,14 +23,14 @@ fn forward(path: &str) -> String {
     short.replace('\\', "/")
 }
 
-/// Whether a word can name a file here and nothing else: it comes from flags, plans and tokens.
+/// Whether a word can name a file in this folder and nothing else. Words come from flags, plans and tokens.
 pub(super) fn is_name(word: &str) -> bool {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=128).contains(&word.len()) && word.bytes().all(is_safe) && word.bytes().any(|byte| byte != b'.')
 }
 
-/// Whether a path leads out of the folder that it counts from, on any system: what a plan names may be read on another one than it
-/// was made on, and Windows does not call `/etc` absolute.
+/// Whether a path leads out of its base folder on any system: a plan may be read on another system than it was made on, and
+/// Windows does not call `/etc` absolute.
 pub fn leads_out(path: &str) -> bool {
     let is_drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
     path.starts_with(['/', '\\']) || is_drive || path.split(['/', '\\']).any(|part| part == "..")

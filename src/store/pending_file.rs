@@ -1,7 +1,7 @@
-//! Which confirmed changes no read has shown since (`pending.json`).
+//! The confirmed changes that no read has shown since (`pending.json`).
 //!
-//! A change that the list has shown and that is gone later was undone by somebody: it is planned again, and did not bounce. Without
-//! this file it would count as pending until `writes.visibility` has passed, and as bounced after that.
+//! If the list showed a change that is gone later, somebody undid it: it is planned again, and did not bounce. Without this file
+//! it would count as pending until `writes.visibility` has passed, and as bounced after that.
 
 use std::collections::HashSet;
 use std::io::Result;
@@ -19,20 +19,20 @@ use super::journal;
 use super::state::StateDir;
 use super::state_json;
 
-/// More bytes than the pending changes of a million devices take.
+/// Upper limit of its size in bytes, above what the pending changes of a million devices take.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// What bounced longer ago decides nothing any more.
+/// Older bounces no longer decide anything.
 const KEPT: Duration = Duration::from_secs(60 * 86_400);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PendingFile {
-    /// What was confirmed until then is not known.
+    /// Changes confirmed before this time are unknown.
     since: Timestamp,
-    /// When the newest read started.
+    /// The start of the newest read.
     read_at: Timestamp,
-    /// What was confirmed in between and no read has shown.
+    /// Changes confirmed between the two that no read has shown.
     unshown: Vec<Unshown>,
 }
 
@@ -80,21 +80,21 @@ impl PendingChange {
 /// The changes that later reads of the list have shown.
 #[derive(Default)]
 pub struct ShownChanges {
-    /// What was confirmed after the first and until the second of these times is known.
+    /// Changes confirmed after the first and until the second of these times are known.
     between: Option<(Timestamp, Timestamp)>,
     unshown: HashSet<(Arc<str>, ChangeKey)>,
 }
 
 impl ShownChanges {
-    /// Whether a read that started after the service confirmed this change of a run has shown it. A change that no read is known to
-    /// have shown may lag, or have bounced.
+    /// Whether a read that started after the service confirmed this change of a run has shown it. A change that no known read has
+    /// shown may be late, or have bounced.
     pub fn holds(&self, run: &str, confirmed: Timestamp, key: &ChangeKey, case: TagCase) -> bool {
         self.between.is_some_and(|(since, read_at)| since < confirmed && confirmed <= read_at)
             && !self.unshown.contains(&(run.into(), key.awaited(case).into_owned()))
     }
 }
 
-/// What is kept of a tenant. A file that cannot be read says nothing: its changes count as pending until their time has passed.
+/// Reads the file of a tenant. An unreadable one counts as empty: its changes count as pending until their time has passed.
 pub fn read(state: &StateDir, case: TagCase) -> ShownChanges {
     let Some(file) = parsed(state.backend().read(&state.pending(), MOST_BYTES).ok()) else {
         return ShownChanges::default();
@@ -110,16 +110,17 @@ fn parsed(bytes: Option<Vec<u8>>) -> Option<PendingFile> {
     serde_json::from_slice(&bytes?).ok()
 }
 
-/// Keeps what a trusted live read, started at `read_at`, did not show of what runs confirmed before. What any read has shown once
-/// stays shown, whichever read ends first; a read that leaves a device out does not show its changes.
+/// Stores the changes that runs confirmed before a trusted live read, started at `read_at`, and that the read did not show. A
+/// change that any read has shown stays shown, whichever read ends first; a read that leaves out a device does not show its
+/// changes.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// The file cannot be written.
 pub fn keep(state: &StateDir, read_at: Timestamp, shows: &dyn Fn(&ChangeKey) -> bool) -> Result<()> {
     let known = parsed(state.backend().read(&state.pending(), MOST_BYTES).ok());
     let new = known.map_or_else(Vec::new, |known| confirmed_since(state, known.read_at, read_at, shows));
     state.backend().update(&state.pending(), MOST_BYTES, &mut |bytes| {
-        // Nothing is lost with a file that nobody can read: what was confirmed before counts as not shown.
+        // An unreadable file loses nothing: earlier confirmed changes count as not shown.
         let known = parsed(bytes);
         let mut file = known.unwrap_or_else(|| PendingFile { since: read_at, read_at, unshown: Vec::new() });
         let last = file.read_at;
@@ -136,7 +137,7 @@ pub fn keep(state: &StateDir, read_at: Timestamp, shows: &dyn Fn(&ChangeKey) -> 
     })
 }
 
-/// What runs confirmed in this time and the read does not show.
+/// Changes that runs confirmed in this time and that the read does not show.
 fn confirmed_since(
     state: &StateDir,
     after: Timestamp,

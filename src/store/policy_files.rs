@@ -1,6 +1,6 @@
-//! Policy sets on disk: which files an argument stands for, their text, and the data files that they name.
+//! Policy sets on disk: the files of each argument, their text, and the data files that they name.
 //!
-//! Understands none of it; that is `policy`. What cannot be read becomes a finding, so that all of them come at once.
+//! Does not parse any of it; that is `policy`. An unreadable file becomes a finding, so that all findings come at once.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,14 +15,14 @@ use mdetag_core::policy::{self, MAX_BYTES};
 use super::path_text::shown;
 use super::regular_file::{self, reason};
 
-/// The largest data file: a row of 250 bytes for each of two million devices.
+/// The largest data file, in bytes: a row of 250 bytes for each of two million devices.
 const MAX_DATA_BYTES: u64 = 512 << 20;
 
-/// The most entries that a walk looks at, and the deepest folder: links can make a small tree look endless.
+/// The most entries that a walk visits, and the deepest folder: links can make a small tree look endless.
 const MAX_ENTRIES: usize = 100_000;
 const MAX_DEPTH: usize = 64;
 
-/// What the arguments stand for.
+/// The files of all arguments.
 #[derive(Debug, Default)]
 pub struct PolicyFiles {
     /// The policy set with its data files.
@@ -31,13 +31,13 @@ pub struct PolicyFiles {
     pub tests: Sources,
     /// The folder of each root, in the order of the arguments.
     roots: Vec<PathBuf>,
-    /// What each argument stands for: the folder, or the file in its root.
+    /// The path of each argument in its root: the folder, or the file.
     arguments: Vec<PathBuf>,
 }
 
-/// Reads policy files, their tests, and the data files that they name. Each argument is a file or a folder, and a root of
-/// its own. A file that two arguments stand for is read once. Messages name files from `base` (the repository's root, else the
-/// working directory), where they lie below it, else as the arguments do.
+/// Reads policy files, their tests, and the data files that they name. Each argument is a file or a folder, with a root of its
+/// own. A file in two arguments is read once. Messages name files relative to `base` (the repository's root, else the working
+/// directory) if they are below it, else as the arguments do.
 pub fn read(arguments: &[PathBuf], base: &Path) -> PolicyFiles {
     let base = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
     let mut files = PolicyFiles::default();
@@ -78,8 +78,8 @@ pub fn read(arguments: &[PathBuf], base: &Path) -> PolicyFiles {
         files.roots.push(found.folder);
     }
     let requests = policy::data_files(&files.policy);
-    // What a policy names as data is data, wherever it lies. A file that says it is a policy stays one all the same: naming the
-    // guard's file as a list must not switch the guard off.
+    // A file that a policy names as data is data, wherever it is. But a file that says it is a policy stays one: naming the
+    // guard's file as a list must not switch off the guard.
     files.policy.files.retain(|file| {
         let is_data = requests.iter().any(|request| request.root == file.root && request.path == file.path);
         !is_data || file.text.lines().any(|line| line.starts_with("version:"))
@@ -93,7 +93,7 @@ pub fn read(arguments: &[PathBuf], base: &Path) -> PolicyFiles {
 }
 
 impl PolicyFiles {
-    /// Every file that was read, data files included, with its path from the repository's root; nothing where one lies outside.
+    /// Every file that was read, data files included, with its path from the repository's root; `None` if one is outside.
     pub(super) fn contents(&self, root: &Path) -> Option<Vec<(String, &[u8])>> {
         let root = fs::canonicalize(root).ok()?;
         let name = |of: u32, path: &str| {
@@ -108,15 +108,15 @@ impl PolicyFiles {
         texts.chain(data).collect()
     }
 
-    /// The folders among the arguments, from the repository's root (`""` for itself); nothing where an argument lies outside.
+    /// The folders among the arguments, from the repository's root (`""` for itself); `None` if an argument is outside.
     pub(super) fn folders(&self, root: &Path) -> Option<Vec<String>> {
         let root = fs::canonicalize(root).ok()?;
         let folders = self.arguments.iter().zip(&self.roots).filter(|(argument, folder)| argument == folder);
         folders.map(|(_, folder)| folder.strip_prefix(&root).ok().map(shown)).collect()
     }
 
-    /// The files as plans record them, data files included: paths relative to `base` (the repository's root, else the
-    /// working directory), and one digest over what a review covers of all. The commit is for the caller to add.
+    /// The files as plans record them, data files included: paths relative to `base` (the repository's root, else the working
+    /// directory), and one digest of everything that a review covers. The caller adds the commit.
     pub fn reference(&self, base: &Path) -> PolicyReference {
         let base = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
         let relative = |root: u32, path: &str| {
@@ -161,7 +161,7 @@ impl PolicyFiles {
     }
 }
 
-/// What one argument stands for.
+/// The files of one argument.
 struct Found {
     /// The root, with links resolved.
     folder: PathBuf,
@@ -177,13 +177,14 @@ fn find(argument: &Path, name: &str) -> Result<Found, Box<Diagnostic>> {
             .help("name a policy file or a folder of them; `mdetag init` writes a first policy")
     })?;
     if !real.is_dir() {
-        // The name as given counts, not that of a link's target: it decides whether this is a test.
+        // The name as given decides whether this is a test, not the name of a link's target.
         let parent =
             argument.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = fs::canonicalize(parent).map_err(|error| unread(name, &reason(&error)))?;
         let file = argument.file_name().and_then(|file| file.to_str());
         let file = file.ok_or_else(|| unread(name, "its name is not UTF-8 text"))?;
-        // Windows and macOS take `Servers.YAML` for `servers.yaml`. The disk's spelling counts, or a plan would not know its file.
+        // Windows and macOS treat `Servers.YAML` and `servers.yaml` as the same file. The disk's spelling counts, or a plan would
+        // not recognise its file.
         let on_disk = real.file_name().and_then(|real| real.to_str());
         let file = on_disk.filter(|real| real.to_lowercase() == file.to_lowercase()).unwrap_or(file);
         return Ok(Found { folder, is_folder: false, paths: vec![file.to_owned()], findings: Vec::new() });
@@ -209,7 +210,7 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    /// `above`: the real paths of the folders that this walk is inside of.
+    /// `above`: the real paths of the folders that the walk is in.
     fn folder(&mut self, folder: &Path, relative: &str, above: &mut Vec<PathBuf>) {
         let entries = match fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
             Ok(entries) => entries,
@@ -245,7 +246,7 @@ impl Walk<'_> {
         let real = match fs::canonicalize(path) {
             Ok(real) => real,
             Err(error) if is_policy => return self.unread(relative, &reason(&error)),
-            // A broken link that is no policy is nobody's business; one that loops could hide a folder.
+            // A broken link that is not a policy does not matter; one in a loop could hide a folder.
             Err(error) if is_link && error.kind() != std::io::ErrorKind::NotFound => {
                 return self.unread(relative, "it is a link that leads back to itself");
             }
@@ -281,7 +282,7 @@ fn joined(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-/// Whether a walk below a folder takes the file at this path for a policy.
+/// Whether a walk below a folder treats the file at this path as a policy.
 pub(super) fn is_policy(path: &str) -> bool {
     let is_hidden = path.split('/').any(|part| part.starts_with('.'));
     !is_hidden && (path.ends_with(".yaml") || path.ends_with(".yml")) && !is_test(path)
@@ -295,11 +296,11 @@ fn unread(name: &str, why: &str) -> Diagnostic {
     Diagnostic::error("E0109", None, format!("`{name}` cannot be read: {why}"))
 }
 
-/// What people call an argument: its path from the repository's root, whatever folder they are in; outside of it, as they typed it.
+/// The name of an argument for people: its path from the repository's root, whatever folder they are in; outside of it, as typed.
 fn name_of(argument: &Path, base: &Path) -> String {
     let parent = argument.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let real = match argument.file_name() {
-        // Not what a link leads to, but the link itself is what they know.
+        // People know the link itself, not its target.
         Some(file) => fs::canonicalize(parent).map(|parent| parent.join(file)),
         None => fs::canonicalize(argument),
     };

@@ -1,9 +1,9 @@
-//! The rights of a new state directory on Windows: of its user, administrators and the system alone, and so of all that is made in it.
-//! Elsewhere a folder is made with its rights.
+//! The rights of a new state directory on Windows: only its user, administrators and the system may use it and everything in it.
+//! On other systems a folder is created with its rights.
 
 use std::path::Path;
 
-/// Takes the rights that the folder above gives to others. A file system without rights (FAT) keeps none, as elsewhere.
+/// Removes the rights that the parent folder gives to others. A file system without rights (FAT) keeps none, as elsewhere.
 #[cfg(windows)]
 pub(super) fn close(folder: &Path) {
     if let Err(error) = set(folder) {
@@ -22,7 +22,7 @@ fn set(folder: &Path) -> std::io::Result<()> {
     use windows_permissions::wrappers::SetNamedSecurityInfo;
     use windows_permissions::{LocalBox, SecurityDescriptor};
 
-    // Protected: nothing is inherited. OI and CI: what is made inside inherits it. FA: all rights. SY: the system, BA: administrators.
+    // Protected: nothing is inherited. OI and CI: content inherits it. FA: all rights. SY: the system, BA: administrators.
     let user = current_process_sid()?;
     let rights = format!("D:P(A;OICI;FA;;;{user})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)");
     let rights: LocalBox<SecurityDescriptor> = rights.parse()?;
@@ -32,7 +32,7 @@ fn set(folder: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    // Elsewhere the mode of a folder is looked at: `state_file`.
+    // On other systems `state_file` tests the mode of a folder.
     #[cfg(windows)]
     #[test]
     fn a_closed_folder_has_no_rights_from_above_and_what_is_made_in_it_has_its_own() {

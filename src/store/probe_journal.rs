@@ -1,6 +1,6 @@
-//! Journals of probes: `probes/RUN-ID.jsonl`, in the form of every journal, with the device as it was before.
+//! Journals of probes: `probes/RUN-ID.jsonl`, in the same form as other journals, with the device's original state.
 //!
-//! Knows what a probe may have left on its device; takes nothing off.
+//! Knows the tags that a probe may have left on its device; removes none.
 
 use std::io::BufReader;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::journal::{self, Header, Journal, JournalError, RecordedRun, RunKind};
 use super::journal_line::Line;
 use super::state::StateDir;
 
-/// Begins the journal of a probe.
+/// Starts the journal of a probe.
 ///
 /// # Errors
 /// As [`Journal::create`].
@@ -22,7 +22,7 @@ pub fn create(state: &StateDir, header: &Header, now: Timestamp) -> Result<Journ
     Journal::begin(state, state.probe(&header.run), &header, Vec::new(), now)
 }
 
-/// Goes on with the journal of a probe, to clean up.
+/// Continues the journal of a probe, to clean up.
 ///
 /// # Errors
 /// As [`Journal::resume`].
@@ -31,7 +31,7 @@ pub fn resume(state: &StateDir, header: &Header, now: Timestamp) -> Result<Journ
     Journal::go_on(state, state.probe(&header.run), &header, now)
 }
 
-/// Keeps the device as it is before anything is written to it.
+/// Records the device's state before anything is written to it.
 ///
 /// # Errors
 /// As [`Journal::append`].
@@ -49,7 +49,7 @@ pub fn read(state: &StateDir, run: &str) -> Result<RecordedRun, JournalError> {
     journal::read_lines(BufReader::new(log), &path)
 }
 
-/// How a probe ended, in words. Nothing is written to a device before its journal holds the device.
+/// The end of a probe, in words. Nothing is written to a device before the journal has its state.
 pub fn ended(recorded: &RecordedRun) -> &str {
     match (&recorded.closing, &recorded.before) {
         (Some(closing), _) => &closing.reason,
@@ -58,15 +58,15 @@ pub fn ended(recorded: &RecordedRun) -> &str {
     }
 }
 
-/// The ids of all probes, the oldest first.
+/// The ids of all probes, oldest first.
 ///
 /// # Errors
-/// Where the folder cannot be read.
+/// The folder cannot be read.
 pub fn runs(state: &StateDir) -> std::io::Result<Vec<String>> {
     state.backend().logs(&state.probes())
 }
 
-/// The newest probe that left its device as it may be, of this device where one is named.
+/// The newest probe that may have left its device changed; only of this device, if one is named.
 ///
 /// # Errors
 /// A folder or a journal that cannot be read.
@@ -74,7 +74,7 @@ pub fn last_unfinished(state: &StateDir, device: Option<&str>) -> Result<Option<
     let runs = runs(state).map_err(|source| journal::unusable(&state.probes(), source))?;
     for run in runs.iter().rev() {
         let recorded = match read(state, run) {
-            // It was killed before its first line was whole, and before any call.
+            // It was killed before its first line was complete, and before any call.
             Err(JournalError::NoHeader { .. }) => continue,
             recorded => recorded?,
         };

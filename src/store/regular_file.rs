@@ -1,6 +1,7 @@
-//! The one way to open a file that may be anything: never waits for a pipe, never reads a device, and looks at what it opened.
+//! The only way to open a file that may be anything: never waits for a pipe, never reads a device, and checks the file after
+//! opening it.
 //!
-//! A look before opening would be a guess: what lies at a path may be another thing a moment later. Knows no format.
+//! A check before opening would not be safe: the path may be another file a moment later. Knows no format.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
@@ -8,23 +9,24 @@ use std::path::{Path, PathBuf};
 
 use mdetag_core::inventory::foreign_encoding;
 
-/// What a path may lead through.
+/// The links that a path may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkPolicy {
-    /// Links are followed: the path was given by the user, who chose where it leads.
+    /// Links are followed: the user gave the path, and chose where it leads.
     Followed,
-    /// The last part must not be a link: only mdetag makes files there.
+    /// The last part must not be a link, because only mdetag creates files there.
     Refused,
 }
 
-/// Opens a regular file as `options` say; whatever else is there is refused without waiting for it.
+/// Opens a regular file with these options. Anything else is refused without waiting for it.
 ///
 /// # Errors
 /// As the end of the sentence "it cannot be opened: …", with [`reason`].
 pub fn open(path: &Path, links: LinkPolicy, options: &mut OpenOptions) -> io::Result<File> {
     guard(options, links);
     let file = options.open(path).map_err(|error| match error.kind() {
-        // Systems differ in how they refuse a link that must not be followed; that it is one says more than any of them.
+        // Systems differ in their error for a link that must not be followed; saying that it is a link is clearer than any of
+        // them.
         ErrorKind::NotFound | ErrorKind::AlreadyExists => error,
         _ if links == LinkPolicy::Refused && path.is_symlink() => refusal("it is a link"),
         // Windows calls it "permission denied".
@@ -52,21 +54,21 @@ fn refusal(why: &'static str) -> io::Error {
 fn guard(options: &mut OpenOptions, links: LinkPolicy) {
     use std::os::unix::fs::OpenOptionsExt;
     let link = if links == LinkPolicy::Refused { libc::O_NOFOLLOW } else { 0 };
-    // Not to wait for the other end of a pipe, and not to make a terminal ours. A regular file takes no notice of either.
+    // Does not wait for the other end of a pipe, and does not make a terminal ours. A regular file ignores both.
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | link);
 }
 
 #[cfg(windows)]
 fn guard(options: &mut OpenOptions, links: LinkPolicy) {
     use std::os::windows::fs::OpenOptionsExt;
-    /// `FILE_FLAG_OPEN_REPARSE_POINT`: opens the link itself, which is then no regular file.
+    /// `FILE_FLAG_OPEN_REPARSE_POINT`: opens the link itself, which is then not a regular file.
     const OPEN_LINK: u32 = 0x0020_0000;
     if links == LinkPolicy::Refused {
         options.custom_flags(OPEN_LINK);
     }
 }
 
-/// Opens a regular file to read it, through links.
+/// Opens a regular file for reading, through links.
 ///
 /// # Errors
 /// As [`open`].
@@ -74,8 +76,8 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     open(path, LinkPolicy::Followed, OpenOptions::new().read(true))
 }
 
-/// Opens what a person typed as an argument: a regular file, or a stream that this process was given (`/dev/stdin`,
-/// `/dev/fd/63` of a process substitution).
+/// Opens a file that a user named as an argument: a regular file, or a stream of this process (`/dev/stdin`, `/dev/fd/63` of a
+/// process substitution).
 ///
 /// # Errors
 /// As [`open`].
@@ -90,7 +92,7 @@ pub fn open_argument(path: &Path) -> io::Result<File> {
 fn is_own_descriptor(path: &Path) -> bool {
     let own = Path::new("/proc").join(std::process::id().to_string()).join("fd");
     let Some(parent) = path.parent() else { return false };
-    // `/dev/stdin` is a link to `/proc/self/fd/0` on Linux, and a device of its own on macOS.
+    // `/dev/stdin` is a link to `/proc/self/fd/0` on Linux, and a separate device on macOS.
     let is_stream = path == Path::new("/dev/stdin");
     is_stream || std::fs::canonicalize(parent).is_ok_and(|real| real == own || real == Path::new("/dev/fd"))
 }
@@ -100,10 +102,10 @@ fn is_own_descriptor(_: &Path) -> bool {
     false
 }
 
-/// Where a path leads, if that is inside of `root` once every link is resolved.
+/// The target of a path, if it is inside `root` after every link is resolved.
 ///
 /// # Errors
-/// It leads elsewhere or nowhere; as the end of the sentence "it cannot be read: …".
+/// It leads outside or nowhere; as the end of the sentence "it cannot be read: …".
 pub fn within(path: &Path, root: &Path) -> Result<PathBuf, String> {
     let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| reason(&error));
     let (root, real) = (real(root)?, real(path)?);
@@ -114,12 +116,12 @@ pub fn within(path: &Path, root: &Path) -> Result<PathBuf, String> {
     Err(if is_special { NOT_REGULAR } else { "it lies outside the repository" }.to_owned())
 }
 
-/// The text of a file inside of `root`, links resolved.
+/// The text of a file inside `root`, links resolved.
 ///
 /// # Errors
 /// As [`within`] and [`text`].
 pub fn text_within(path: &Path, root: &Path, most: u64) -> Result<String, String> {
-    // A link that took its place meanwhile is refused.
+    // A link that replaced it meanwhile is refused.
     let file = open(&within(path, root)?, LinkPolicy::Refused, OpenOptions::new().read(true));
     utf8(file.and_then(|file| whole(file, most)).map_err(|error| reason(&error))?)
 }
@@ -127,12 +129,12 @@ pub fn text_within(path: &Path, root: &Path, most: u64) -> Result<String, String
 /// The text of a file.
 ///
 /// # Errors
-/// As [`bytes`], and where it is not UTF-8; as the end of the sentence "it cannot be read: …".
+/// Those of [`bytes`], and text that is not UTF-8; as the end of the sentence "it cannot be read: …".
 pub fn text(path: &Path, most: u64) -> Result<String, String> {
     utf8(bytes(path, most)?)
 }
 
-/// The text of a file or stream that a person typed as an argument.
+/// The text of a file or stream that a user named as an argument.
 ///
 /// # Errors
 /// As [`text`].
@@ -153,16 +155,16 @@ fn utf8(bytes: Vec<u8>) -> Result<String, String> {
     })
 }
 
-/// The bytes of a regular file, if there are not too many.
+/// The bytes of a regular file, up to a limit.
 ///
 /// # Errors
-/// What is there is no regular file, cannot be opened, or has more than `most` bytes; as the end of a sentence.
+/// It is not a regular file, cannot be opened, or has more than `most` bytes; as the end of a sentence.
 pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let file = open(path, LinkPolicy::Followed, OpenOptions::new().read(true));
     file.and_then(|file| whole(file, most)).map_err(|error| reason(&error))
 }
 
-/// The bytes of a file or stream that a person typed as an argument, if there are not too many.
+/// The bytes of a file or stream that a user named as an argument, up to a limit.
 ///
 /// # Errors
 /// As [`bytes`].
@@ -170,10 +172,10 @@ pub fn argument(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     open_argument(path).and_then(|file| whole(file, most)).map_err(|error| reason(&error))
 }
 
-/// All bytes of an open file, if there are not too many.
+/// All bytes of an open file, up to a limit.
 ///
 /// # Errors
-/// More than `most`, and those of reading.
+/// More than `most` bytes, and errors of reading.
 pub(super) fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
     let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {most} bytes"));
     let length = file.metadata()?.len();
@@ -185,14 +187,14 @@ pub(super) fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// An I/O error in words, without the number of the operating system.
+/// An I/O error in words, without the operating system's number.
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such file".to_owned(),
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
         ErrorKind::IsADirectory => "it is a folder".to_owned(),
         ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-        // This kind cannot be named yet (`io_error_more`), and its number differs between systems.
+        // This kind has no stable name yet (`io_error_more`), and its number differs between systems.
         kind if format!("{kind:?}") == "FilesystemLoop" => {
             "it is a link that leads back to itself".to_owned()
         }

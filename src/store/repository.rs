@@ -1,6 +1,6 @@
 //! The git repository around the policies: its root and its commit, read from files.
 //!
-//! Runs no `git`: a plan must also work where only a checkout is.
+//! Runs no `git`, because a plan must also work with only a checkout.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,7 +10,7 @@ use super::git_folder::{common_folder, git_folder, small_text};
 use super::policy_files::{self, PolicyFiles};
 use super::{git_index, git_objects};
 
-/// The nearest folder at or above `start` that holds `.git`.
+/// The nearest folder at or above `start` that contains `.git`.
 pub fn root(start: &Path) -> Option<PathBuf> {
     let start = fs::canonicalize(start).ok()?;
     start.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_path_buf)
@@ -24,7 +24,7 @@ pub fn commit(root: &Path) -> Option<String> {
     if name.split('/').any(|part| part == "..") {
         return None;
     }
-    // A work tree keeps its HEAD apart; branches and packed references lie in the common folder.
+    // A work tree has its own HEAD; branches and packed references are in the common folder.
     let common = common_folder(&git);
     let loose = [&git, &common].into_iter().find_map(|folder| small_text(&folder.join(name)));
     if let Some(text) = loose {
@@ -38,8 +38,8 @@ pub fn commit(root: &Path) -> Option<String> {
         .and_then(|(id, _)| hash(id))
 }
 
-/// The commit that is checked out, if every file of a policy set is tracked and as in that commit, and the commit has no other
-/// policy in the set's folders: one that was deleted may have held the guard.
+/// The checked-out commit, if every file of a policy set is tracked and unchanged in it, and the commit has no other policy in
+/// the set's folders: a deleted one may have contained the guard.
 pub fn commit_of(root: &Path, files: &PolicyFiles) -> Option<String> {
     let commit = commit(root)?;
     let contents = files.contents(root)?;
@@ -59,7 +59,7 @@ fn joined(folder: &str, path: &str) -> String {
     if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
-/// The address of the remote `origin`, without secrets in it.
+/// The address of the remote `origin`, without secrets.
 pub fn origin(root: &Path) -> Option<String> {
     let git = git_folder(root)?;
     let common = common_folder(&git);
@@ -70,7 +70,7 @@ pub fn origin(root: &Path) -> Option<String> {
     Some(without_secrets(address.trim()))
 }
 
-/// An address without what may be secret in it: user and password, query and fragment.
+/// An address without the parts that may be secret: user and password, query and fragment.
 pub fn without_secrets(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
     let rest = rest.split(['?', '#']).next().unwrap_or(rest);

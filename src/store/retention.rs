@@ -1,6 +1,6 @@
-//! Which runs may be dropped from a tenant's state, and how: the journal with its plan and its index.
+//! Decides which runs may be dropped from a tenant's state, and drops them: the journal with its plan and its index.
 //!
-//! Takes no lock; the caller holds it. Counts of earlier runs and pending changes are no runs and stay.
+//! Takes no lock; the caller holds it. Counts of earlier runs and pending changes are not runs, and stay.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{Error, Result};
@@ -14,11 +14,11 @@ use super::history::{self, HistoryInputs, PoliciesAtHand};
 use super::journal::{self, Header, RecordedRun};
 use super::state::StateDir;
 
-/// What decides about later runs for a week, and a day more.
+/// The shortest retention: runs affect later ones for a week, and one more day.
 pub const LEAST: Duration = Duration::from_secs(8 * 86_400);
 
 /// The runs that may be dropped: nothing happened in them since `now - keep`, and nothing later depends on them. `open` are the
-/// runs whose rollout is open.
+/// runs with an open rollout.
 ///
 /// # Errors
 /// The journals cannot be listed.
@@ -31,9 +31,9 @@ pub fn prunable(
 ) -> Result<Vec<String>> {
     let oldest = now.minus(keep.max(LEAST));
     let runs = journal::runs(state)?;
-    // One that cannot be read may undo any run, or be the newest of any set.
+    // An unreadable journal may undo any run, or be the newest of any set.
     let headers: Vec<Header> = journal::headers(state).map_err(Error::other)?;
-    // The oldest come first, so the last word is that of the newest run.
+    // Oldest first, so that the newest run is the last to be inserted.
     let newest: BTreeMap<&str, &Header> = headers.iter().map(|header| (&*header.set, header)).collect();
     let contested = contested(state, now, case, newest.values().map(|header| &*header.policy));
     let is_needed = |recorded: &RecordedRun| {
@@ -53,13 +53,13 @@ pub fn prunable(
     };
     let mut prunable = Vec::new();
     for run in runs.iter().filter(|run| **run < journal::run_id(oldest)) {
-        // What a journal says that cannot be read, nobody knows.
+        // It is unknown what an unreadable journal says.
         let Ok(recorded) = journal::read(state, run) else { continue };
         if !is_needed(&recorded) {
             prunable.push((run.clone(), recorded.header.reverts));
         }
     }
-    // Without the run that undid it, a run that stays would count as done.
+    // Without the run that undid it, a remaining run would count as done.
     let dropped: HashSet<String> = prunable.iter().map(|(run, _)| run.clone()).collect();
     let known: HashSet<&String> = runs.iter().collect();
     prunable.retain(|(_, reverts)| {
@@ -68,7 +68,7 @@ pub fn prunable(
     Ok(prunable.into_iter().map(|(run, _)| run).collect())
 }
 
-/// Drops a run. The journal goes last: where this is interrupted, it is found again.
+/// Drops a run. The journal goes last, so that an interrupted removal is found again.
 ///
 /// # Errors
 /// The right to write was lost, or the files cannot be removed.
@@ -119,7 +119,7 @@ mod tests {
         Timestamp::from_seconds(1_700_000_000 + day * 86_400)
     }
 
-    /// A run on that day which wrote the tag and, if so, ended.
+    /// A run on that day that wrote the tag and, if `ended`, finished.
     fn record(
         state: &StateDir,
         at: Timestamp,

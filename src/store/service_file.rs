@@ -1,4 +1,4 @@
-//! `service.json`: what probes measured of the service of a tenant.
+//! `service.json`: the findings of probes about the service of a tenant.
 
 use std::io::{Error, ErrorKind, Result};
 
@@ -6,13 +6,13 @@ use mdetag_core::probe::ServiceProfile;
 
 use super::state::StateDir;
 
-/// More bytes than any profile takes.
+/// Upper limit of its size in bytes, above what any profile takes.
 const MOST_BYTES: u64 = 4 << 20;
 
-/// What was measured; none where nothing was.
+/// The findings; `None` if there are none.
 ///
 /// # Errors
-/// A file that cannot be read or understood.
+/// A file that cannot be read or parsed.
 pub fn read(state: &StateDir) -> Result<Option<ServiceProfile>> {
     match state.backend().read(&state.service(), MOST_BYTES) {
         Ok(bytes) => parse(bytes).map(Some),
@@ -21,8 +21,8 @@ pub fn read(state: &StateDir) -> Result<Option<ServiceProfile>> {
     }
 }
 
-/// Changes what is kept, so that no change of another process is lost. A file that cannot be read is left alone. `change` gets
-/// the profile, empty where there is none, and says whether it changed it.
+/// Changes the profile so that no change of another process is lost. Leaves an unreadable file alone. `change` gets the profile,
+/// empty if there is none, and returns whether it changed it.
 ///
 /// # Errors
 /// A file that cannot be read or written.
@@ -38,7 +38,7 @@ pub fn update(state: &StateDir, change: impl Fn(&mut ServiceProfile) -> bool) ->
     })
 }
 
-/// The same for a probe, which measures anew: a file that cannot be understood holds nothing that counts, and is replaced.
+/// Like [`update`], for a probe, which measures anew: a file that cannot be parsed has no valid findings, and is replaced.
 ///
 /// # Errors
 /// A file that cannot be read or written.

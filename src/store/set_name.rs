@@ -1,12 +1,13 @@
-//! How the state names a policy set, and which names stand for one set or for a part of it: `ORIGIN ARGUMENT…`.
+//! The state's name of a policy set, and which names mean the same set or a part of it: `ORIGIN ARGUMENT…`.
 //!
-//! A set is known by its repository and its roots, and the root of a file is its folder. So a set is the same whether its folder
-//! or a file in it is named, and whatever counts for one spelling counts for all.
+//! A set is identified by its repository and its roots, and the root of a file is its folder. So naming a folder or a file in it
+//! means the same set, and whatever counts for one spelling counts for all.
 //!
-//! Outside of a repository a set has two names, one from where it was typed and one from the root of the file system: a copy of the
-//! folder elsewhere is the same set, and so is the same folder typed from elsewhere.
+//! Outside of a repository, a set has two names: relative to the working directory and absolute. So a copy of the folder is the same
+//! set, and so is the same folder from another working directory.
 //!
-//! A repository has many addresses: by https and by ssh, with a port or `.git`, in another case. All of them name one.
+//! A repository has many addresses: https and ssh, with a port or `.git`, in different case. All of them mean the same
+//! repository.
 //!
 //! Reads no file.
 
@@ -25,14 +26,14 @@ pub fn name(origin: &str, arguments: impl Iterator<Item = Vec<String>>) -> Strin
     format!("{} {}", plain(&repository(origin)), arguments.join(" "))
 }
 
-/// A repository by host and path, whichever way its address is written. Two repositories that differ only in port or case are taken
-/// for one: then what was done for one counts for the other, too, and the other way about a cap or a wait would be walked around.
+/// A repository by host and path, however its address is written. Repositories that differ only in port or case count as the
+/// same: at worst one's runs count for the other too, whereas the opposite would let a cap or a wait be bypassed.
 fn repository(address: &str) -> String {
     let address = address.split(['?', '#']).next().unwrap_or_default().trim().to_lowercase();
     let (host, path) = match address.split_once("://") {
         Some(("file", path)) => ("", path),
         Some((_, rest)) => rest.split_once('/').unwrap_or((rest, "")),
-        // `user@host:path`, as ssh takes it; one letter is a drive.
+        // `user@host:path` for ssh; a single letter is a drive.
         None => match address.split_once(':') {
             Some((host, path)) if host.len() > 1 && !host.contains(['/', '\\']) => (host, path),
             _ => ("", &*address),
@@ -44,13 +45,13 @@ fn repository(address: &str) -> String {
     let host = host.trim_end_matches('.');
     let path = path.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
-    // GitHub, GitLab and Bitbucket answer ssh on port 443 under names of their own.
+    // GitHub, GitLab and Bitbucket answer ssh on port 443 under separate host names.
     let host = ["altssh.", "ssh."].iter().find_map(|prefix| host.strip_prefix(prefix)).unwrap_or(host);
     let (host, path) = azure(host, path);
     if host.is_empty() { path } else { format!("{host}/{path}") }
 }
 
-/// Azure DevOps has three addresses for a repository, `ORG/PROJECT/_git/NAME` by https and `v3/ORG/PROJECT/NAME` by ssh.
+/// Azure DevOps has several addresses for a repository, `ORG/PROJECT/_git/NAME` by https and `v3/ORG/PROJECT/NAME` by ssh.
 fn azure<'h>(host: &'h str, path: &str) -> (&'h str, String) {
     const HOST: &str = "dev.azure.com";
     let path = path
@@ -69,13 +70,13 @@ fn azure<'h>(host: &'h str, path: &str) -> (&'h str, String) {
     }
 }
 
-/// Whether two names are of one repository; those of earlier versions hold its address as it was written.
+/// Whether two names are of the same repository. Names of earlier versions contain its address as written.
 fn is_one_repository(one: &str, other: &str) -> bool {
     let address = |plain: &str| repository(&plain.replace("%20", " ").replace("%25", "%"));
     one == other || address(one) == address(other)
 }
 
-/// Names stand beside each other with spaces between them, and spellings of one with `|`.
+/// Text without spaces and `|`, because spaces separate the arguments of a name and `|` separates the spellings of one.
 fn plain(text: &str) -> String {
     text.replace('%', "%25").replace(' ', "%20").replace('|', "%7C")
 }
@@ -85,7 +86,7 @@ fn agree(one: &str, other: &str, with: impl Fn(&str, &str) -> bool) -> bool {
     one.split('|').any(|one| other.split('|').any(|other| with(one, other)))
 }
 
-/// Whether two sets share a root, or a root of one lies in a root of the other. What was done for one counts for the other then.
+/// Whether two sets share a root, or a root of one is inside a root of the other, so that runs of one count for the other.
 pub fn overlap(one: &str, other: &str) -> bool {
     if one == other {
         return true;
@@ -102,7 +103,7 @@ pub fn overlap(one: &str, other: &str) -> bool {
         && one.split(' ').any(|one| other.split(' ').any(|other| agree(one, other, meet)))
 }
 
-/// Whether a set holds every file of another one: each argument of that lies in one of its own.
+/// Whether a set contains every file of another: each of the other's arguments is inside one of its own.
 pub fn covers(whole: &str, part: &str) -> bool {
     if whole == part {
         return true;
@@ -115,7 +116,7 @@ pub fn covers(whole: &str, part: &str) -> bool {
         && part.split(' ').all(|part| whole.split(' ').any(|whole| agree(part, whole, is_below)))
 }
 
-/// Whether they are one set: the same roots, whichever files of them are named, or one holds the other.
+/// Whether they are the same set: the same roots, whichever files are named, or one contains the other.
 pub fn is_one(one: &str, other: &str) -> bool {
     let (Some((origin, roots)), Some((other_origin, other_roots))) =
         (one.split_once(' '), other.split_once(' '))
@@ -130,7 +131,7 @@ pub fn is_one(one: &str, other: &str) -> bool {
     covers(one, other) || covers(other, one) || is_one_repository(origin, other_origin) && has_same_roots()
 }
 
-/// The root of an argument: a folder itself, the folder of a file.
+/// The root of an argument: a folder itself, or the folder of a file.
 fn root(argument: &str) -> &str {
     if !argument.ends_with(".yaml") && !argument.ends_with(".yml") {
         return argument;
@@ -219,7 +220,7 @@ mod tests {
             "git://github.com/o/r",
         ] {
             assert_eq!(of(address), github, "{address}");
-            // As names of earlier versions hold it.
+            // The form of names of earlier versions.
             let earlier = format!("{} policies", plain(address));
             assert!(
                 overlap(&earlier, &github) && covers(&github, &earlier) && is_one(&earlier, &github),

@@ -1,8 +1,8 @@
-//! The ledger of several computers: one object in the store for each application, changed on a condition.
+//! The ledger of several computers: an object in the store for each application, changed under a condition.
 //!
-//! A request for each call would cost as much as the calls: slots are reserved several at a time, and what became of them is told
-//! with the next reservation. Others count a reserved slot as taken until its call must have ended, so that together no window is
-//! exceeded.
+//! A request for each call would cost as much as the calls. So slots are reserved several at a time, and the next reservation
+//! reports what became of them. Others count a reserved slot as taken until its call must have ended, so that all together exceed
+//! no window.
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
@@ -14,34 +14,34 @@ use mdetag_core::time::Timestamp;
 
 use super::backend::{Condition, SharedCell, Version};
 
-/// The first words of the object; a word that differs with each write follows.
+/// The first words of the object, followed by a word that differs in each write.
 const HEADER: &str = "mdetag-ledger 1 shared ";
 
 /// How often a write that lost against another computer's is retried.
 const TRIES: u32 = 12;
 
-/// How long the object is left alone after a failure.
+/// How long the object is not used after a failure.
 const REST: Duration = Duration::from_secs(30);
 
-/// Times are rounded up to so much of a minute, for calls of one moment to be one line.
+/// Times are rounded up to this fraction of a minute, so that calls of the same moment share a line.
 const GRAINS: u32 = 600;
 
-/// More calls of a lane are not believed: no hour has as many.
+/// Larger numbers of calls per lane are not believed: no hour has as many.
 const MOST_CALLS: u32 = 20_000;
 
-/// No process has this slot: it stands for reserved ones.
+/// A slot that no process has: represents reserved ones.
 const FOREIGN: u64 = u64::MAX;
 
-/// What this process knows of the object, and what it has not told yet.
+/// This process's knowledge of the object, and its records that are not written yet.
 pub(super) struct SharedLedger {
     cell: SharedCell,
     owner: String,
     writes: u64,
     known: Option<(Option<Version>, LedgerRows)>,
     open: Vec<(Lane, u64, Timestamp)>,
-    /// Calls that were answered and are not yet written to the shared ledger.
+    /// Calls that were answered and are not written yet.
     spent: Vec<(Lane, Timestamp)>,
-    /// Lanes that were closed and are not yet written to the shared ledger.
+    /// Lanes that were closed and are not written yet.
     closed: BTreeMap<Lane, Timestamp>,
     rests_until: Option<Timestamp>,
 }
@@ -51,7 +51,7 @@ struct LedgerRows {
     stamp: String,
     spent: BTreeMap<(Lane, Timestamp), u32>,
     closed: BTreeMap<Lane, Timestamp>,
-    /// By lane and owner: so many slots, whose calls start until then.
+    /// By lane and owner: the number of slots, and the time by which their calls start.
     reserved: BTreeMap<(Lane, String), (u32, Timestamp)>,
 }
 
@@ -59,7 +59,7 @@ impl SharedLedger {
     /// The ledger in an object that need not exist.
     pub(super) fn new(cell: SharedCell) -> SharedLedger {
         let mut random = [0u8; 8];
-        // Without randomness the process still differs.
+        // Without randomness, the process id still differs.
         let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
         let owner = format!("{:x}-{:x}", u64::from_le_bytes(random), std::process::id());
         SharedLedger {
@@ -74,10 +74,10 @@ impl SharedLedger {
         }
     }
 
-    /// Reads the object, the first time, and reserves the slots that are wanted.
+    /// Reads the object the first time, and reserves the wanted slots.
     ///
     /// # Errors
-    /// The store does not answer, or refuses: the budget is this process's alone for a while.
+    /// The store does not answer, or refuses: the budget is this process's own for a while.
     pub(super) fn before(&mut self, budget: &mut Budget, now: Timestamp) -> Result<()> {
         if self.rests_until.is_some_and(|until| now < until) {
             return Ok(());
@@ -91,7 +91,7 @@ impl SharedLedger {
         self.rested(done, budget, now)
     }
 
-    /// Takes in what happened in this process. A lane that the service closed is written at once.
+    /// Adds the events of this process. A lane that the service closed is written at once.
     ///
     /// # Errors
     /// As [`SharedLedger::before`].
@@ -117,7 +117,7 @@ impl SharedLedger {
         self.rested(done, budget, now)
     }
 
-    /// Tells what is left to tell and gives back what was reserved.
+    /// Writes the remaining records, and gives back the reserved slots.
     pub(super) fn end(&mut self, budget: &mut Budget, now: Timestamp) {
         let owns = |rows: &LedgerRows| rows.reserved.keys().any(|(_, owner)| *owner == self.owner);
         let is_told = self.spent.is_empty() && !self.known.as_ref().is_some_and(|(_, rows)| owns(rows));
@@ -148,7 +148,7 @@ impl SharedLedger {
         Ok(())
     }
 
-    /// Puts into the windows what the object says of all, and what it does not say yet of this process.
+    /// Fills the windows with the calls of all processes from the object, and with this process's unwritten ones.
     fn fill(&self, budget: &mut Budget, rows: &LedgerRows, now: Timestamp) {
         budget.forget();
         let timeout = budget.limits().call_timeout;
@@ -183,7 +183,7 @@ impl SharedLedger {
         }
     }
 
-    /// Writes the object with what this process has to tell, and reserves slots of `wanted` lanes.
+    /// Writes the object with this process's records, and reserves slots of the `wanted` lanes.
     fn publish(&mut self, budget: &mut Budget, wanted: &[Lane], now: Timestamp) -> Result<()> {
         for _ in 0..TRIES {
             if self.known.is_none() {
@@ -224,7 +224,7 @@ impl SharedLedger {
         Err(Error::other("other computers always write it first"))
     }
 
-    /// The object's rows with what this process adds, without what no window counts any more.
+    /// The object's rows with this process's records, without those that no window counts any more.
     fn merged_rows(&self, mut rows: LedgerRows, budget: &Budget, now: Timestamp) -> LedgerRows {
         let oldest = now.minus(budget.memory());
         let grain = (budget.minute() / GRAINS).as_nanos().div_ceil(100).max(1) as i64;
@@ -254,7 +254,7 @@ impl SharedLedger {
 }
 
 impl LedgerRows {
-    /// What is no line of a ledger is passed over: it may be torn or foreign, and costs a 429 at most.
+    /// Skips lines that are not a ledger's: they may be torn or foreign, and cost a 429 at most.
     fn parse(bytes: &[u8]) -> LedgerRows {
         let mut rows = LedgerRows::default();
         let text = String::from_utf8_lossy(bytes);

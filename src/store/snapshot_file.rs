@@ -1,6 +1,6 @@
-//! Snapshot files, and whatever else people have of an inventory: a recorded list page, an array, one device, plain NDJSON.
+//! Reads snapshot files and other files of an inventory: a recorded list page, an array, one device, plain NDJSON.
 //!
-//! Says how far the file may be trusted; decides nothing that follows from it.
+//! Says how far the file can be trusted; decides nothing that follows from it.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -19,16 +19,16 @@ use mdetag_core::time::Timestamp;
 /// Bytes that one core parses at a time. Larger blocks are no faster, and leave larger holes in the memory of a large read.
 const BLOCK: usize = 1 << 19;
 
-/// Bytes from which a file that is no inventory is told.
+/// Bytes from which a file that is not an inventory is recognised.
 const SNIFFED: usize = 1 << 16;
 
-/// A file of devices, read.
+/// The content of a file of devices.
 #[derive(Debug)]
 pub struct SnapshotFile {
     pub snapshot: Snapshot,
-    /// How far the file may be believed; the guard's part is not in it.
+    /// How far the file can be trusted, without the guard's part.
     pub trust: Trust,
-    /// The tenant that the header names; nothing where there is no header.
+    /// The tenant in the header; empty without a header.
     pub tenant: TenantReference,
     /// When the inventory was read, if the header says.
     pub read_at: Option<Timestamp>,
@@ -37,7 +37,7 @@ pub struct SnapshotFile {
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotFileError {
-    /// The file system or the decompressor said no.
+    /// An error of the file system or the decompressor.
     #[error("cannot {verb} {}", shown(path))]
     File {
         /// `read` or `write`.
@@ -45,23 +45,23 @@ pub enum SnapshotFileError {
         path: PathBuf,
         source: io::Error,
     },
-    /// The content is no inventory.
+    /// The content is not an inventory.
     #[error("{} is no inventory: {fault}", shown(path))]
     Content { path: PathBuf, fault: String },
 }
 
-/// Reads a file of devices: a snapshot file, a list page, an array, one device or plain NDJSON, perhaps compressed. NDJSON is parsed
-/// on all cores; memory holds the devices' columns and a few blocks of the file.
+/// Reads a file of devices: a snapshot file, a list page, an array, one device or plain NDJSON, compressed or not. All cores
+/// parse NDJSON; memory contains the devices' columns and a few blocks of the file.
 ///
 /// # Errors
-/// A file that cannot be read, or that holds no devices in any of these forms. A file that was merely cut is read as far as it
-/// goes, and is untrusted.
+/// A file that cannot be read, or that contains no devices in any of these forms. A truncated file is read as far as it goes, and
+/// is untrusted.
 pub fn read(path: &Path) -> Result<SnapshotFile, SnapshotFileError> {
     let file_error = |source| SnapshotFileError::File { verb: "read", path: path.to_owned(), source };
     read_source(path, DecompressedReader::open(path).map_err(file_error)?)
 }
 
-/// The same of a file that was read already. `path`: for messages.
+/// Like [`read`], for bytes that were already read. `path`: for messages.
 ///
 /// # Errors
 /// As [`read`].
@@ -103,7 +103,7 @@ fn read_source(path: &Path, mut source: DecompressedReader) -> Result<SnapshotFi
             })?;
         }
         Some(b'{' | b'[') => {
-            // The parser asks for one byte at a time.
+            // The parser reads one byte at a time.
             let stream = BufReader::with_capacity(BLOCK, head.chain(&mut source));
             builder.read_stream(stream).map_err(|fault| content(fault.to_string()))?;
         }
@@ -123,7 +123,7 @@ fn read_source(path: &Path, mut source: DecompressedReader) -> Result<SnapshotFi
     Ok(finish(builder, header, is_cut || source.is_torn))
 }
 
-/// Where the first line that is not blank ends.
+/// The end of the first line that is not blank.
 fn first_line(bytes: &[u8]) -> usize {
     let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
     bytes[start..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| start + length)
@@ -136,7 +136,7 @@ fn is_json(line: &[u8]) -> bool {
 fn finish(builder: SnapshotBuilder, header: Option<SnapshotHeader>, is_cut: bool) -> SnapshotFile {
     let skipped = builder.tally().skipped();
     let (snapshot, counted) = builder.finish();
-    // Devices, not lines: a line that comes twice must not stand for one that is missing.
+    // Counts devices, not lines: a repeated line must not make up for a missing one.
     let found = snapshot.len() as u64 + skipped;
     let mut reasons = match header.as_ref().map(|header| header.devices) {
         None => vec![UntrustedReason::NoHeader],
@@ -157,7 +157,7 @@ fn finish(builder: SnapshotBuilder, header: Option<SnapshotHeader>, is_cut: bool
     SnapshotFile { snapshot, trust: Trust { reasons }, tenant, read_at }
 }
 
-/// Reads on until the block has its size, or an eighth of that more; `true` at the end of the source.
+/// Fills the block up to its size, or an eighth more; `true` at the end of the source.
 fn read_block(source: &mut impl Read, block: &mut Vec<u8>) -> io::Result<bool> {
     let mut filled = block.len();
     block.resize(BLOCK.max(filled + BLOCK / 8), 0);
@@ -174,16 +174,16 @@ fn read_block(source: &mut impl Read, block: &mut Vec<u8>) -> io::Result<bool> {
     Ok(is_at_end)
 }
 
-/// A line longer than this is no device; it bounds the memory of a file without line ends.
+/// The longest line, in bytes, which bounds the memory for a file without line ends; no device is this long.
 const LONGEST_LINE: usize = 256 << 20;
 
-/// NDJSON, cut into blocks of whole lines.
+/// NDJSON in blocks of whole lines.
 struct Lines<'s> {
     source: &'s mut DecompressedReader,
-    /// What was read of the next block.
+    /// The part of the next block that was already read.
     carry: Vec<u8>,
     is_at_end: bool,
-    /// Blocks that were parsed: their memory serves the next ones.
+    /// Parsed blocks, whose memory the next ones reuse.
     spare: Vec<Vec<u8>>,
 }
 
@@ -193,7 +193,7 @@ enum LinesFault {
 }
 
 impl Lines<'_> {
-    /// Reads all lines. `lines`: how many came before. `true` if the last line was cut.
+    /// Reads all lines. `lines`: the number of lines before. `true` if the last line was cut.
     fn read(mut self, lines: u64) -> Result<(SnapshotBuilder, bool), LinesFault> {
         let content = |fault: ReadFault| LinesFault::Content(fault.to_string());
         let mut reader = BlockReader::new(lines);
@@ -205,24 +205,25 @@ impl Lines<'_> {
             }
             // While these blocks are parsed, the next are read (and decompressed).
             let next = reader.read(&batch, || self.next()).map_err(content)??;
-            // The memory of a line of hundreds of megabytes is not kept for blocks of half a megabyte.
+            // The memory of a line of hundreds of megabytes is not reused for blocks of half a megabyte.
             self.spare.extend(batch.drain(..).filter(|block| block.capacity() <= 4 * BLOCK));
             batch = next;
         }
         Ok((reader.finish().map_err(content)?, is_cut))
     }
 
-    /// The next blocks of whole lines; none at the end.
+    /// The next blocks of whole lines; empty at the end.
     fn next(&mut self) -> Result<Vec<Vec<u8>>, LinesFault> {
         let mut blocks = Vec::new();
         let mut bytes = 0;
-        // Several a core: all of them are parsed before the next are begun, and no core should wait long for the last. Counted in
-        // bytes, because a block may hold one line of hundreds of megabytes.
+        // Several per core: all of them are parsed before the next are started, and no core should wait long for the last one.
+        // Counted in bytes, because a block may contain one line of hundreds of megabytes.
         while !self.is_at_end && bytes < 4 * BLOCK * rayon::current_num_threads() {
             let mut block = self.spare.pop().unwrap_or_default();
             block.clear();
             block.append(&mut self.carry);
-            // What was searched for a line end is not searched again: a file without any must not take quadratic time.
+            // The part that was already searched for a line end is not searched again: a file without any must not take quadratic
+            // time.
             let mut searched = 0;
             loop {
                 self.is_at_end = read_block(self.source, &mut block).map_err(LinesFault::File)?;
@@ -248,7 +249,7 @@ impl Lines<'_> {
     }
 }
 
-/// Takes the last line away if it was cut: it has no line end and is no JSON.
+/// Removes the last line if it was cut: it has no line end and is not JSON.
 fn cut_torn_line(blocks: &mut [Vec<u8>]) -> bool {
     let Some(block) = blocks.last_mut() else { return false };
     let start = block.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
@@ -336,7 +337,7 @@ mod tests {
             for length in [bytes.len() - 10, bytes.len() - 40] {
                 match read_bytes(&bytes[..length]) {
                     Ok(file) => assert!(!file.trust.is_trusted(), "{name} {length}"),
-                    // Cut so early that not even the header is whole.
+                    // Cut so early that even the header is incomplete.
                     Err(SnapshotFileError::Content { .. }) => assert_ne!(name, "s.ndjson"),
                     Err(other) => panic!("{name}: {other}"),
                 }

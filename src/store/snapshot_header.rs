@@ -1,4 +1,4 @@
-//! The first line of a snapshot file: whose devices follow, when they were read, and how far to believe them.
+//! The first line of a snapshot file: the tenant of the devices, when they were read, and how far to trust them.
 //!
 //! Reads no devices.
 
@@ -9,17 +9,17 @@ use mdetag_core::inventory::UntrustedReason;
 use mdetag_core::plan::TenantReference;
 use mdetag_core::time::Timestamp;
 
-/// The version that is written; any 1.x is read.
+/// The written version; any 1.x is read.
 const FORMAT_VERSION: &str = "1.0";
 
-/// What the header of a snapshot file says.
+/// The content of a snapshot file's header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotStamp {
-    /// Where it was read.
+    /// The tenant that was read.
     pub tenant: TenantReference,
     /// When it was read.
     pub read_at: Option<Timestamp>,
-    /// Devices, one a line.
+    /// Number of devices, one per line.
     pub devices: u64,
     /// Why the read is untrusted; empty: it is trusted.
     pub reasons: Vec<String>,
@@ -35,7 +35,7 @@ pub(super) struct SnapshotHeader {
     pub(super) tenant: HeaderTenant,
     #[serde(default)]
     pub(super) read_at: Option<Timestamp>,
-    /// Without it nobody can say whether the file is torn.
+    /// Without it, nobody can tell whether the file is torn.
     #[serde(default)]
     pub(super) devices: Option<u64>,
     #[serde(default)]
@@ -54,7 +54,7 @@ pub(super) struct HeaderTenant {
     pub(super) cloud: Option<String>,
 }
 
-/// A tenant as an object: derived readers would take `[]` for a tenant without a name.
+/// A tenant as an object: derived readers would accept `[]` as a tenant without a name.
 fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderTenant, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     if !value.is_object() {
@@ -77,7 +77,7 @@ impl SnapshotHeader {
         }
     }
 
-    /// The header that a line is, if it is one.
+    /// Parses a line as a header; `None` if it is not one.
     pub(super) fn parse(line: &[u8]) -> Option<Result<SnapshotHeader, String>> {
         #[derive(Deserialize)]
         struct HeaderKind {

@@ -1,6 +1,6 @@
-//! Writes snapshot files: line by line, or from live list pages whose devices are kept as they came.
+//! Writes snapshot files: line by line, or from live list pages with their devices unchanged.
 //!
-//! Reads nothing of a device but its id and when it was seen.
+//! Reads only the id of a device and when it was seen.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -21,12 +21,12 @@ use mdetag_core::device;
 use mdetag_core::report::escape::JsonLog;
 use mdetag_core::time::Timestamp;
 
-/// Raw devices on disk until the read is over, because the header that comes first is known last. Of repeated devices the copy
+/// Raw devices on disk until the read is over, because the header comes first and is known last. Of repeated devices the copy
 /// seen last is kept, as in the snapshot.
 pub struct SnapshotPages {
     spool: BufWriter<File>,
     lines: u64,
-    /// By id: when it was seen, and on which line it stands.
+    /// By id: when it was seen, and its line.
     kept: HashMap<String, (Option<Timestamp>, u64)>,
 }
 
@@ -46,7 +46,7 @@ struct RowSketch<'p> {
 }
 
 impl SnapshotPages {
-    /// Nothing kept yet.
+    /// A collection without any page yet.
     ///
     /// # Errors
     /// No temporary file can be made.
@@ -54,10 +54,10 @@ impl SnapshotPages {
         Ok(SnapshotPages { spool: BufWriter::new(tempfile::tempfile()?), lines: 0, kept: HashMap::new() })
     }
 
-    /// Keeps the devices of a list page; those without a usable id are left out.
+    /// Adds the devices of a list page, except those without a usable id.
     ///
     /// # Errors
-    /// The page is no list page, or the disk says no; as a sentence.
+    /// The page is not a list page, or the disk cannot be written; as a sentence.
     pub fn add(&mut self, page: &[u8]) -> Result<(), String> {
         let page: PageDevices<'_> = serde_json::from_slice(page).map_err(|error| error.to_string())?;
         for raw in page.value.unwrap_or_default() {
@@ -79,10 +79,10 @@ impl SnapshotPages {
         Ok(())
     }
 
-    /// Writes the snapshot file; the number of devices is put into the header here.
+    /// Writes the snapshot file; fills the number of devices into the header.
     ///
     /// # Errors
-    /// The disk says no.
+    /// The disk cannot be written.
     pub fn write(&mut self, path: &Path, stamp: &SnapshotStamp) -> Result<(), SnapshotFileError> {
         let file_error = |source| SnapshotFileError::File { verb: "write", path: path.to_owned(), source };
         let mut wanted: Vec<u64> = self.kept.values().map(|(_, line)| *line).collect();
@@ -103,14 +103,14 @@ impl SnapshotPages {
     }
 }
 
-/// Writes a snapshot file line by line; it appears whole or not at all.
+/// Writes a snapshot file line by line. It appears whole or not at all.
 pub struct SnapshotLines {
     packer: JsonLog<CompressedWriter<NamedTempFile>>,
     path: PathBuf,
 }
 
 impl SnapshotLines {
-    /// Begins the file with its header. The name decides on compression: `.gz`, `.zst`, or none.
+    /// Starts the file with its header. The name decides the compression: `.gz`, `.zst`, or none.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -129,16 +129,16 @@ impl SnapshotLines {
     /// Appends one device: one JSON object without line ends.
     ///
     /// # Errors
-    /// The disk says no.
+    /// The disk cannot be written.
     pub fn add(&mut self, object: &[u8]) -> Result<(), SnapshotFileError> {
         let added = self.packer.write_all(object).and_then(|()| self.packer.write_all(b"\n"));
         added.map_err(|source| write_error(&self.path, source))
     }
 
-    /// Completes the file and puts it in its place.
+    /// Completes the file and moves it to its place.
     ///
     /// # Errors
-    /// The disk says no.
+    /// The disk cannot be written.
     pub fn finish(self) -> Result<(), SnapshotFileError> {
         let path = self.path;
         let place = |packer: CompressedWriter<NamedTempFile>| {

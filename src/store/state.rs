@@ -1,6 +1,6 @@
-//! The state directory: what lies where, a directory for each tenant.
+//! The layout of the state directory: a directory for each tenant.
 //!
-//! What the files say is for the modules that write them.
+//! The modules that write the files know their content.
 
 use std::fs::FileType;
 use std::io::Write as _;
@@ -29,7 +29,7 @@ impl StateDir {
     /// The directory of a tenant. `cloud` is `sandbox` for a simulated one.
     ///
     /// # Errors
-    /// A sentence, where the cloud or the id could name another directory.
+    /// A sentence, if the cloud or the id could name another directory.
     pub fn new(state: &Path, cloud: &str, tenant: &str) -> Result<StateDir, String> {
         check("cloud", cloud)?;
         check("tenant id", tenant)?;
@@ -37,7 +37,8 @@ impl StateDir {
         StateDir::below(state, &[cloud, &tenant.to_ascii_lowercase()])
     }
 
-    /// The directory of a tenant in a sandbox: `STATE/sandbox/<name>/<tenant id>/`. Sandboxes may share the id of a tenant.
+    /// The directory of a tenant in a sandbox: `STATE/sandbox/<name>/<tenant id>/`. Several sandboxes may have the same tenant
+    /// id.
     ///
     /// # Errors
     /// As [`StateDir::new`].
@@ -47,7 +48,7 @@ impl StateDir {
         StateDir::below(state, &[SANDBOX, name, &tenant.to_ascii_lowercase()])
     }
 
-    /// The directory of a tenant that was found in a listing.
+    /// The directory of a tenant from a listing.
     pub(super) fn at(path: &Path) -> StateDir {
         StateDir { path: path.to_path_buf(), backend: Arc::new(Directory) }
     }
@@ -57,8 +58,8 @@ impl StateDir {
         Ok(StateDir { path, backend: Arc::new(Directory) })
     }
 
-    /// The state of a tenant in a store, as [`StateDir::new`] and, with the name of a sandbox, [`StateDir::of_sandbox`] lay it out.
-    /// `store`: the address, for paths.
+    /// The state of a tenant in a store, with the layout of [`StateDir::new`] and, with a sandbox's name, of
+    /// [`StateDir::of_sandbox`]. `store`: the address, for paths.
     ///
     /// # Errors
     /// As [`StateDir::new`].
@@ -87,7 +88,7 @@ impl StateDir {
         &self.path
     }
 
-    /// Where journals lie, with their plans.
+    /// The folder of journals and their plans.
     pub fn runs(&self) -> PathBuf {
         self.path.join("runs")
     }
@@ -102,7 +103,7 @@ impl StateDir {
         self.runs().join(format!("{run}.plan.json"))
     }
 
-    /// Where the journals of probes lie: apart from those of runs, so that nothing that reads runs takes one for an apply.
+    /// The folder of probe journals. Separate from runs, so that no reader of runs takes a probe for an apply.
     pub fn probes(&self) -> PathBuf {
         self.path.join("probes")
     }
@@ -112,12 +113,12 @@ impl StateDir {
         self.probes().join(format!("{run}.jsonl"))
     }
 
-    /// What was measured of the service.
+    /// The findings about the service.
     pub fn service(&self) -> PathBuf {
         self.path.join("service.json")
     }
 
-    /// The ledger of an application: a file for each lane.
+    /// The ledger of an application: a file per lane.
     ///
     /// # Errors
     /// As [`StateDir::new`].
@@ -137,17 +138,17 @@ impl StateDir {
         Ok(self.path.join("ledger").join(app.to_ascii_lowercase()))
     }
 
-    /// What a finished run did, for `history`.
+    /// The changes of a finished run, for `history`.
     pub fn history(&self, run: &str) -> PathBuf {
         self.path.join("history").join(format!("{run}.json"))
     }
 
-    /// What a copy of the state says of itself.
+    /// The mark of a copy of the state.
     pub fn copy_mark(&self) -> PathBuf {
         self.path.join("copy.json")
     }
 
-    /// The files that are replaced whole, beside runs and probes.
+    /// The files that are replaced as a whole, besides runs and probes.
     pub(super) fn whole_files(&self) -> [PathBuf; 5] {
         [self.pending(), self.owed(), self.unwritable(), self.baselines(), self.service()]
     }
@@ -174,17 +175,18 @@ impl StateDir {
         self.path.join("unwritable.json")
     }
 
-    /// What trusted runs counted, by policy set.
+    /// The counts of trusted runs, by policy set.
     pub fn baselines(&self) -> PathBuf {
         self.path.join("baselines.json")
     }
 }
 
-/// A folder of the state, below another. Neither a folder on the way nor anything in it is a link, pipe or device: a link could
-/// redirect the state, and something else than a file would silently count as no file, whose entries then hold nothing back.
+/// A folder of the state, below another. Neither a folder on the way nor anything in it may be a link, pipe or device: a link
+/// could redirect the state, and anything else than a file would silently count as missing, so that its entries would hold
+/// nothing back.
 ///
 /// # Errors
-/// A sentence with the path, where one is.
+/// A sentence with the path of the offender.
 pub fn unlinked(root: &Path, folders: &[&str]) -> Result<PathBuf, String> {
     let mut path = root.to_path_buf();
     for folder in folders {
@@ -218,8 +220,8 @@ fn refuse_special(path: &Path, kind: FileType) -> Result<(), String> {
     Err(format!("{} {what}: look at it, then remove it", shown(path)))
 }
 
-/// Makes the state directory for its owner alone, where it is missing, and keeps git away from it. That it cannot be made is told
-/// by what is written there.
+/// Makes the state directory for its owner alone if it is missing, and keeps git away from it. If that fails, the first write
+/// there reports it.
 pub fn prepare(state: &Path) {
     let is_new = !state.exists();
     let is_own = is_new || state.file_name().is_some_and(|name| name == ".mdetag");
@@ -246,14 +248,14 @@ pub fn tracked(state: &Path, root: &Path) -> Option<String> {
             Some((end, _)) => path.split_at(end),
             None => (path.as_str(), ""),
         };
-        // Neither of these is state, and both are ways to keep it out of git.
+        // Neither of these is state, and both keep it out of git.
         if matches!(rest, "/.gitignore" | "/.gitkeep") {
             return false;
         }
         if folder == own || rest.is_empty() {
             return folder == own;
         }
-        // Windows and macOS find one folder under several spellings, and git checks a file out under each of them.
+        // Windows and macOS find a folder under several spellings, and git checks out a file under each of them.
         if last.0 != folder {
             last = (folder.to_owned(), std::fs::canonicalize(root.join(folder)).ok() == real);
         }
@@ -262,16 +264,16 @@ pub fn tracked(state: &Path, root: &Path) -> Option<String> {
     git_index::tracked(&root).into_iter().find(is_state)
 }
 
-/// Drops what earlier runs on a sandbox of this name left: a new one starts with empty state.
+/// Drops what earlier runs on a sandbox of this name left behind: a new one starts with empty state.
 ///
 /// # Errors
-/// A name that could name another directory, a link on the way, a disk that says no.
+/// A name that could mean another directory, a link on the way, or a disk that cannot be written.
 pub fn forget_sandbox(state: &Path, name: &str) -> std::io::Result<()> {
     check("sandbox", name).map_err(std::io::Error::other)?;
     let all = state.join(SANDBOX);
     let own = all.join(name);
     let mut known = [state, &all, &own].into_iter().map(std::fs::symlink_metadata);
-    // Only the state directory itself may be a link: its path was given by the user.
+    // Only the state directory itself may be a link, because the user gave its path.
     if known.next().is_none_or(|known| known.is_err()) {
         return Ok(());
     }
@@ -315,7 +317,7 @@ mod tests {
         assert!(of("..").is_err() && of("nul").is_err());
     }
 
-    /// A link stands for a second spelling, which this file system may not have.
+    /// A link replaces a second spelling, which this file system may not have.
     #[cfg(unix)]
     #[test]
     fn state_that_git_tracks_under_another_spelling_of_its_folder_is_found() {

@@ -1,6 +1,6 @@
-//! Copies of a tenant's state: out of where it lies into a folder, and back where nothing was written meanwhile.
+//! Copies of a tenant's state: from its place into a folder, and back if nothing was written there meanwhile.
 //!
-//! A copy says what it was made from. Ledger, lock and index of `history` stay where they are: they are of no use elsewhere.
+//! A copy records what it was made from. Ledger, lock and index of `history` are not copied: they are useless elsewhere.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -19,21 +19,21 @@ use super::journal;
 use super::probe_journal;
 use super::state::{SANDBOX, StateDir};
 
-/// A plan of a million changes takes a third of it.
+/// Upper limit of a file's size in bytes: a plan of a million changes takes a third of it.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// A journal is written in parts of about this size.
+/// Journals are written in parts of about this many bytes.
 const PART: usize = 4 << 20;
 
-/// A state that is written to while it is read is read so often.
+/// How often a state is read again because it was written to during the read.
 const TRIES: u32 = 3;
 
-/// What `copy.json` says: where the state was copied from, and what it held.
+/// The content of `copy.json`: where the state was copied from, and what it contained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CopyMark {
     format_version: String,
-    /// Where it was copied from.
+    /// The place that it was copied from.
     pub from: String,
     pub at: Timestamp,
     files: Digests,
@@ -45,7 +45,7 @@ type Digests = BTreeMap<String, String>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyCount {
     pub files: u64,
-    /// Runs among all that are there now.
+    /// Number of all runs that are there now.
     pub runs: u64,
 }
 
@@ -63,28 +63,28 @@ pub enum CopyError {
         /// Some of the files.
         files: String,
     },
-    /// The place went on since.
+    /// The place was written to since.
     #[error("{place} went on since the copy was made: {files}")]
     WentOn {
         place: String,
         /// Some of the files.
         files: String,
     },
-    /// A journal only grows.
+    /// A journal may only grow.
     #[error("the copy changes what the journal {file} said before: a journal only grows")]
     Rewritten { file: String },
-    /// What was read back is not what was written.
+    /// The bytes that were read back differ from those written.
     #[error("{file} did not arrive whole")]
     Torn { file: String },
-    /// Runs end while they are copied.
+    /// Runs kept ending during the copy.
     #[error("{place} changes while it is read")]
     Busy { place: String },
 }
 
-/// The mark of a copy; none where this is the state itself.
+/// The mark of a copy; `None` if this is the state itself.
 ///
 /// # Errors
-/// It cannot be read or understood.
+/// It cannot be read or parsed.
 pub fn mark(state: &StateDir) -> Result<Option<CopyMark>> {
     match state.backend().read(&state.copy_mark(), 64 << 20) {
         Ok(bytes) => strict_json::from_slice(&bytes)
@@ -95,7 +95,7 @@ pub fn mark(state: &StateDir) -> Result<Option<CopyMark>> {
     }
 }
 
-/// The mark of any tenant of a state directory: such a directory is a copy, also for tenants and sandboxes that it does not hold.
+/// The mark of any tenant of a state directory. Such a directory is a copy, also for tenants and sandboxes that it lacks.
 ///
 /// # Errors
 /// As [`mark`].
@@ -115,7 +115,7 @@ pub fn mark_below(root: &Path) -> Result<Option<CopyMark>> {
     Ok(None)
 }
 
-/// The folders in a folder; links are not among them.
+/// The folders in a folder, except links.
 fn folders(folder: &Path) -> Vec<PathBuf> {
     let listed = std::fs::read_dir(folder).into_iter().flatten().flatten();
     listed
@@ -124,7 +124,7 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Copies the state of a tenant into a folder, which holds none, or an older copy that nobody changed.
+/// Copies the state of a tenant into a folder that has none, or an older unchanged copy.
 ///
 /// # Errors
 /// [`CopyError`].
@@ -148,7 +148,7 @@ pub fn pull(state: &StateDir, copy: &StateDir, now: Timestamp) -> std::result::R
             files: before.clone(),
         };
         let mark = serde_json::to_vec(&mark).map_err(Error::other)?;
-        // First, so that a copy which was interrupted is a copy too.
+        // First, so that an interrupted copy is marked as a copy too.
         copy.backend().write(&copy.copy_mark(), &mark)?;
         let mut files = 0;
         for (name, _) in kept.iter().filter(|(name, _)| !before.contains_key(*name)) {
@@ -171,8 +171,8 @@ pub fn pull(state: &StateDir, copy: &StateDir, now: Timestamp) -> std::result::R
     Err(CopyError::Busy { place })
 }
 
-/// Copies a folder's state of a tenant to where nothing was written since the copy was made; nothing is removed there. The caller
-/// holds the tenant's lock there.
+/// Copies a folder's state of a tenant to its original place, if nothing was written there since the copy was made. Removes
+/// nothing there. The caller holds the tenant's lock there.
 ///
 /// # Errors
 /// [`CopyError`].
@@ -183,14 +183,14 @@ pub fn push(
     now: Timestamp,
 ) -> std::result::Result<CopyCount, CopyError> {
     let (mark, wanted, there) = (mark(copy)?, digests(copy)?, digests(state)?);
-    // A push that was interrupted left some files as they are in the copy.
+    // An interrupted push left some files in the copy's version.
     let is_expected = |name: &String, digest: &String| {
         wanted.get(name) == Some(digest)
             || mark.as_ref().is_some_and(|mark| mark.files.get(name) == Some(digest))
     };
     let mut strange: Vec<&String> =
         there.iter().filter(|(name, digest)| !is_expected(name, digest)).map(|(name, _)| name).collect();
-    // What was there when the copy was made and is gone was dropped: it must not come back.
+    // A file that existed when the copy was made and is gone was dropped: it must not come back.
     let is_same_place = mark.as_ref().is_some_and(|mark| mark.from == place_of(state));
     if let Some(mark) = mark.as_ref().filter(|_| is_same_place && !there.is_empty()) {
         strange.extend(mark.files.keys().filter(|name| !there.contains_key(*name)));
@@ -248,7 +248,7 @@ fn read(state: &StateDir, name: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file, of a journal what comes after its first `known` bytes.
+/// Writes a file; of a journal, the part after its first `known` bytes.
 fn write(state: &StateDir, name: &str, bytes: &[u8], known: usize) -> Result<()> {
     let (backend, path) = (state.backend(), path(state, name));
     if !is_log(name) {
@@ -257,7 +257,7 @@ fn write(state: &StateDir, name: &str, bytes: &[u8], known: usize) -> Result<()>
     let mut log = if known > 0 { backend.continue_log(&path)? } else { backend.create_log(&path)? };
     let mut left = &bytes[known..];
     while !left.is_empty() {
-        // A part ends with a line, so that a push that is interrupted leaves a journal.
+        // A part ends with a line, so that an interrupted push leaves a valid journal.
         let end = left.iter().skip(PART).position(|byte| *byte == b'\n');
         let (part, rest) = left.split_at(end.map_or(left.len(), |end| PART + end + 1));
         log.append(part)?;
@@ -275,7 +275,7 @@ fn remove(state: &StateDir, name: &str) -> Result<()> {
     }
 }
 
-/// What the state holds.
+/// The digests of all files in the state.
 fn digests(state: &StateDir) -> Result<Digests> {
     let mut names = Vec::new();
     for run in journal::runs(state)? {

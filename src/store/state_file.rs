@@ -1,6 +1,6 @@
-//! Files of the state directory: made for their owner alone, and opened only where they are regular files and no links.
+//! Files of the state directory: created for their owner alone, and opened only if they are regular files and not links.
 //!
-//! An account that can write the folder can put anything in place of a file. Knows no format, and not which files there are.
+//! An account that can write to the folder can replace any file by anything. Knows no format, and not which files there are.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Result};
@@ -17,15 +17,15 @@ fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
     regular_file::open(path, LinkPolicy::Refused, options)
 }
 
-/// Opens a file to read it.
+/// Opens a file for reading.
 ///
 /// # Errors
-/// It is missing, no regular file, or cannot be opened.
+/// It is missing, not a regular file, or cannot be opened.
 pub(super) fn open_to_read(path: &Path) -> Result<File> {
     open(path, OpenOptions::new().read(true))
 }
 
-/// Opens a file to read it and to write behind its end. It must be there.
+/// Opens an existing file for reading and appending.
 ///
 /// # Errors
 /// As [`open_to_read`].
@@ -33,16 +33,16 @@ pub(super) fn open_to_append(path: &Path) -> Result<File> {
     open(path, OpenOptions::new().read(true).append(true))
 }
 
-/// Makes a file to write behind its end, with the folders above it. It must not be there.
+/// Creates a new file for appending, with its parent folders.
 ///
 /// # Errors
-/// As [`open_to_read`], and where something is at its place.
+/// Those of [`open_to_read`], and the path exists already.
 pub(super) fn create_new(path: &Path) -> Result<File> {
     make_folder_of(path)?;
     open(path, OpenOptions::new().append(true).create_new(true))
 }
 
-/// Opens a file to lock, read and rewrite it; makes it, and the folders above it, where they are missing.
+/// Opens a file to lock, read and rewrite it; creates it and its parent folders if needed.
 ///
 /// # Errors
 /// As [`open_to_read`].
@@ -51,10 +51,10 @@ pub(super) fn open_to_lock(path: &Path) -> Result<File> {
     open(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
 }
 
-/// Takes the lock of a file that is changed in a moment; waits at most this long.
+/// Takes the lock of a file for a brief change; waits at most this long.
 ///
 /// # Errors
-/// As [`open_to_read`], and where another process holds it all the time.
+/// Those of [`open_to_read`], and another process keeps the lock.
 pub(super) fn lock_for(path: &Path, most: Duration) -> Result<File> {
     const PAUSE: Duration = Duration::from_millis(2);
     let file = open_to_lock(path)?;
@@ -76,17 +76,17 @@ pub(super) fn lock_for(path: &Path, most: Duration) -> Result<File> {
 /// The bytes of a file, if there are at most `most`.
 ///
 /// # Errors
-/// As [`open_to_read`], and where it is larger.
+/// Those of [`open_to_read`], and the file is larger.
 pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     regular_file::whole(open_to_read(path)?, most)
 }
 
-/// Replaces a file whole, and makes the folders above it where they are missing.
+/// Replaces a file as a whole, and creates its parent folders if needed.
 ///
 /// # Errors
-/// A sentence with the path, where it cannot be written or something else than a regular file is at its place.
+/// A sentence with the path, if it cannot be written or something other than a regular file is there.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
-    // A rename would put the file in place of a link or pipe unseen; that one is there means that somebody else writes here.
+    // A rename would silently replace a link or pipe, whose presence means that somebody else writes here.
     match std::fs::symlink_metadata(path) {
         Ok(known) if known.is_file() => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -100,10 +100,10 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
     whole_file::write_private(path, content)
 }
 
-/// Makes a folder of the state with those above it, for the owner alone.
+/// Creates a folder of the state and its parents, for the owner alone.
 ///
 /// # Errors
-/// Where a folder cannot be made.
+/// A folder cannot be created.
 pub(super) fn make_folder(folder: &Path) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);

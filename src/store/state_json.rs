@@ -1,4 +1,4 @@
-//! JSON of state files: names of devices and tags stand in it, and a job may print it.
+//! JSON of state files, which contain names of devices and tags and may be printed by a job.
 //!
 //! Knows no file.
 
@@ -7,16 +7,16 @@ use std::io::{Error, Result};
 use mdetag_core::report::escape;
 use serde::Serialize;
 
-/// A document in which no log reader finds a command (`##vso[…]`, `##[…]`).
+/// A document without any command of a log reader (`##vso[…]`, `##[…]`).
 ///
 /// # Errors
-/// A value that has no JSON form.
+/// A value without a JSON form.
 pub(super) fn text<T: Serialize>(value: &T) -> Result<String> {
     let text = serde_json::to_string(value).map_err(Error::other)?;
     Ok(if text.contains("##") { escape::json_text(&text) } else { text })
 }
 
-/// The same as bytes.
+/// Like [`text`], as bytes.
 ///
 /// # Errors
 /// As [`text`].

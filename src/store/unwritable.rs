@@ -1,12 +1,12 @@
-//! Devices that the service refuses run after run: which changes are not worth sending for now.
+//! Devices that the service refuses run after run: changes that are not worth sending for now.
 //!
-//! Counts refusals; what a plan does with them is `plan`. A record is for a device and an action, and beside it for the tag alone,
-//! because another tag may be written on the same device.
+//! Counts refusals; `plan` decides what to do about them. A record is for a device and an action, and another for each tag,
+//! because other tags may work on the same device.
 //!
-//! A broken route refuses everything, and must not make devices unwritable. So the first refusal counts only in a run in which the
-//! same route carried a change for another device. Once all others carry the tag, a run has nothing to carry besides what is
-//! refused: a later refusal counts there too if the service says the same as it said while the route worked. A 403 does not: a right
-//! that was lost since gives the same one to every device. It counts only where the device's own status explains it.
+//! A broken route refuses everything, and must not make devices unwritable. So the first refusal counts only if the same run
+//! changed another device by the same route. Once all other devices carry the tag, a run has nothing else to send. Then a later
+//! refusal also counts if the service gives the same answer as while the route worked. A 403 does not count then, because a right
+//! that was lost since gives the same answer for every device; it counts only if the device's own status explains it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use mdetag_core::time::Timestamp;
 use super::state::StateDir;
 use super::state_json;
 
-/// A change is left out after this many runs were refused.
+/// The number of refused runs after which a change is left out.
 const REFUSALS: u32 = 2;
 
-/// Those runs must be at least this far apart.
+/// The shortest time between those runs.
 const APART: Duration = Duration::from_secs(12 * 3_600);
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -35,10 +35,10 @@ const LONGEST_WAIT: u32 = 30;
 /// A record that no run renewed for this long is about a change that is no longer wanted.
 const KEPT: Duration = Duration::from_secs(60 * 86_400);
 
-/// More bytes than the records of a million devices take.
+/// Upper limit of its size in bytes, above what the records of a million devices take.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// What the service says of a device that may explain a refusal: a change of it is worth another try.
+/// The service's status of a device, which may explain a refusal: when it changes, the device is worth another try.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceStatus {
     /// `onboardingStatus`.
@@ -53,7 +53,7 @@ pub struct DeviceStatus {
 struct RecordKey {
     device: Arc<str>,
     action: WriteAction,
-    /// The tag alone; none for every change of the action.
+    /// The tag alone; `None` for every change of the action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tag: Option<Arc<str>>,
 }
@@ -62,7 +62,7 @@ struct RecordKey {
 struct Refusals {
     count: u32,
     newest: Timestamp,
-    /// The run of the newest one: a run that is resumed stays one run.
+    /// The run of the newest refusal. A resumed run counts as the same run.
     run: String,
     reason: String,
     #[serde(default)]
@@ -86,7 +86,7 @@ fn read(state: &StateDir, case: TagCase) -> Records {
     records.into_iter().map(|record| (key(record.key), record.refusals)).collect()
 }
 
-/// What is not worth sending now, by device.
+/// The changes that are not worth sending now, by device.
 pub fn current(
     state: &StateDir,
     now: Timestamp,
@@ -106,10 +106,10 @@ pub fn current(
     current
 }
 
-/// Counts what a run was refused, and forgets what it wrote. The spellings of a tag are one where tags compare so.
+/// Counts the refusals of a run, and forgets changes that it made. Spellings of a tag count as the same if tags compare so.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// The file cannot be written.
 pub fn keep(
     state: &StateDir,
     run: &str,
@@ -123,7 +123,7 @@ pub fn keep(
         return Ok(());
     }
     let done = outcomes.iter().filter(|ended| ended.outcome == Outcome::Done);
-    // Two devices of a route tell whether it carried another one than any given device.
+    // Two devices per route are enough to know whether it worked for another one than any given device.
     let mut carried: BTreeMap<bool, BTreeSet<&str>> = BTreeMap::new();
     let mut written: BTreeSet<(&str, WriteAction)> = BTreeSet::new();
     for ended in done {
@@ -170,8 +170,8 @@ pub fn keep(
     state.backend().write(&state.unwritable(), &bytes)
 }
 
-/// Counts a refusal, unless it is of a run that counts already or too near to it, or may be the route's fault: where the run does
-/// not prove that the route works, only the answer that the device got while it did is about the device.
+/// Counts a refusal, unless it is from a run that already counts or too close to one, or may be the route's fault. If the run
+/// does not prove that the route works, only the answer that the device got while it did proves that the device is the cause.
 fn count(records: &mut Records, key: RecordKey, refused: &Refusals, is_proven: bool) {
     match records.get_mut(&key) {
         Some(known) if known.run == refused.run || refused.newest < known.newest.plus(APART) => {}
@@ -184,14 +184,14 @@ fn count(records: &mut Records, key: RecordKey, refused: &Refusals, is_proven: b
     }
 }
 
-/// Whether a lost right explains the refusal as well as the device does.
+/// Whether a lost right would explain the refusal as well.
 fn may_be_of_the_route(refused: &Refusals) -> bool {
     let is_about_rights = ["401", "403", "405"].iter().any(|status| refused.reason.starts_with(status));
     let is_onboarded = refused.status.onboarding.as_deref().is_none_or(|status| status == "Onboarded");
     is_about_rights && is_onboarded
 }
 
-/// Status and code of an answer, without the sentence that may name anything.
+/// Status and code of an answer, without its sentence, which may name anything.
 fn answer(reason: &str) -> &str {
     reason.split(':').next().unwrap_or_default()
 }
@@ -211,7 +211,7 @@ fn tag(what: &ChangeWhat) -> Option<Arc<str>> {
     }
 }
 
-/// The words of the service without what differs from device to device, so that one reason is one group.
+/// The service's words without the parts that differ between devices, so that each reason is one group.
 fn plain(error: &str, device: &str) -> String {
     let words = error.split(" (request ").next().unwrap_or_default();
     words.replace(device, "ID")

@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all: written beside their place and renamed.
+//! Writes files that appear whole or not at all: beside their place, then renamed.
 //!
 //! Knows no format.
 
@@ -8,21 +8,21 @@ use std::path::Path;
 
 use super::path_text::shown;
 
-/// Writes a file, and the folders above it where they are missing. Readers see the old content or the new one, never a part,
-/// even where the power fails.
+/// Writes a file, and its parent folders if needed. Readers see the old or the new content, never a part, even after a power
+/// failure.
 ///
 /// # Errors
-/// A sentence with the path, where a folder or the file cannot be written.
+/// A sentence with the path, if a folder or the file cannot be written.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     written(path, content, make_readable)
 }
 
-/// The same for a file that only its owner may read.
+/// Like [`write`], for a file that only its owner may read.
 ///
 /// # Errors
 /// As [`write`].
 pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    // Temporary files are for their owner only, on every system.
+    // Temporary files are only for their owner, on every system.
     written(path, content, |_| Ok(()))
 }
 
@@ -40,7 +40,7 @@ fn written(path: &Path, content: &[u8], open_up: impl FnOnce(&File) -> Result<()
     Ok(())
 }
 
-/// Temporary files are for their owner only; what we leave behind is read by CI steps of other users.
+/// Temporary files are only for their owner, but CI steps of other users read the final file.
 #[cfg(unix)]
 pub(super) fn make_readable(file: &File) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
-//! What a token says about itself, checked before the first call: tenant, audience, roles.
+//! The claims of a token, checked before the first call: tenant, audience, roles.
 //!
-//! Does not verify signatures: the service does. A forged token only fails later.
+//! Does not verify signatures; the service does. A forged token only fails later.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -19,7 +19,7 @@ const ROLE_HUNTING: &str = "ThreatHunting.Read.All";
 /// Microsoft Graph's application id, the same in every tenant.
 pub(super) const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
 
-/// What a command is about to do.
+/// The access that a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RequiredAccess {
     Read,
@@ -28,7 +28,7 @@ pub enum RequiredAccess {
 }
 
 impl RequiredAccess {
-    /// The role to ask for.
+    /// The role that grants it.
     pub fn role(self) -> &'static str {
         match self {
             RequiredAccess::Read => wire::ROLE_READ,
@@ -45,7 +45,7 @@ impl RequiredAccess {
         }
     }
 
-    /// Name and application id of the API whose role it is.
+    /// Name and application id of the API that has the role.
     fn resource(self) -> (&'static str, &'static str) {
         match self {
             RequiredAccess::Read | RequiredAccess::Write => (wire::RESOURCE_NAME, wire::RESOURCE_APP_ID),
@@ -70,19 +70,19 @@ impl RequiredAccess {
     }
 }
 
-/// The claims of an access token that matter here. None of them is secret.
+/// The relevant claims of an access token. None of them is secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     pub tenant: String,
     pub audience: String,
     /// Application (client) id.
     pub app: Option<String>,
-    /// Object id of the service principal: what roles are granted to.
+    /// Object id of the service principal, which roles are granted to.
     pub object: Option<String>,
     pub roles: Vec<String>,
-    /// Delegated scopes; not empty marks a person's token, which sees only that person's device groups.
+    /// Delegated scopes. If there are any, it is a person's token, which sees only that person's device groups.
     pub scopes: Vec<String>,
-    /// End of life in seconds since the epoch.
+    /// Expiry in seconds since the epoch.
     pub expires: Option<i64>,
 }
 
@@ -115,7 +115,7 @@ impl Claims {
         !self.scopes.is_empty() && self.roles.is_empty()
     }
 
-    /// Whether the token grants this.
+    /// Whether the token grants this access.
     pub fn allows(&self, need: RequiredAccess) -> bool {
         let holds =
             |granted: &[String], wanted: &[&str]| granted.iter().any(|name| wanted.contains(&&**name));
@@ -153,7 +153,7 @@ impl Claims {
         Ok(())
     }
 
-    /// Checks the roles (or delegated scopes) and names the cure where one is missing.
+    /// Checks the roles (or delegated scopes); the error says how to grant a missing one.
     pub(super) fn check_role(
         &self,
         need: RequiredAccess,
@@ -179,10 +179,10 @@ impl Claims {
     }
 }
 
-/// What a token must be for.
+/// The expected target of a token.
 pub(super) struct Expected<'a> {
     pub(super) tenant: Option<&'a str>,
-    /// Which setting names the tenant, for the message.
+    /// The setting that names the tenant, for the message.
     pub(super) tenant_setting: &'a str,
     pub(super) audience: &'a str,
     pub(super) app_id: &'a str,
@@ -191,7 +191,7 @@ pub(super) struct Expected<'a> {
 /// Application id of the device API.
 pub(super) const API_APP_ID: &str = wire::RESOURCE_APP_ID;
 
-/// Where a person clicks. A managed identity has no such page.
+/// The page in the portal where a person grants the role. A managed identity has no such page.
 fn portal_path(need: RequiredAccess, source: CredentialSource) -> String {
     let (name, _) = need.resource();
     let role = need.role();
@@ -210,7 +210,7 @@ fn portal_path(need: RequiredAccess, source: CredentialSource) -> String {
     )
 }
 
-/// One command that grants the role, to an application and to a managed identity alike.
+/// A command that grants the role to an application or a managed identity.
 fn grant_command(need: RequiredAccess, claims: &Claims) -> String {
     let (_, resource) = need.resource();
     let role = need.role();
@@ -227,7 +227,7 @@ fn grant_command(need: RequiredAccess, claims: &Claims) -> String {
     )
 }
 
-/// Ids go into a command that people paste: a token with a hostile id must not add to it.
+/// Whether an id is safe in a command that people paste: a token's hostile id must not add to it.
 fn is_plain(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

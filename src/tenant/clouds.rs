@@ -1,6 +1,6 @@
-//! Which hosts a cloud has, and which other hosts may ever see a credential.
+//! The hosts of each cloud, and the other hosts that may see a credential.
 //!
-//! Opens no connection. Every host that this program talks to on behalf of a tenant passes [`Origin`] here.
+//! Opens no connection. Every host that mdetag calls for a tenant passes [`Origin`] here.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use mdetag_core::cloud::{Cloud, Region};
 
 use super::error::{TenantError, TenantErrorKind};
 
-/// Where a host was set. A file may come from a pull request; anybody who sets the environment has the credential anyway.
+/// The source of a host setting. A file may come from a pull request; whoever sets the environment has the credential anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NamedBy {
     /// A `MDETAG_…_URL` variable.
@@ -20,7 +20,7 @@ pub enum NamedBy {
     File,
 }
 
-/// A host in place of the cloud's own.
+/// A host that replaces the cloud's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     /// `https://host[:port]`.
@@ -30,25 +30,25 @@ pub struct Override {
 }
 
 impl Override {
-    /// A host that the environment or this process itself names.
+    /// A host from the environment or from this process itself.
     pub fn environment(url: impl Into<String>) -> Override {
         Override { url: url.into(), named_by: NamedBy::Environment }
     }
 
-    /// A host that a file names.
+    /// A host from a file.
     pub fn file(url: impl Into<String>) -> Override {
         Override { url: url.into(), named_by: NamedBy::File }
     }
 }
 
-/// Hosts in place of the cloud's own.
+/// Hosts that replace the cloud's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// In place of the API host.
+    /// Replaces the API host.
     pub api: Option<Override>,
-    /// In place of the sign-in host.
+    /// Replaces the sign-in host.
     pub login: Option<Override>,
-    /// In place of the Microsoft Graph host.
+    /// Replaces the Microsoft Graph host.
     pub graph: Option<Override>,
 }
 
@@ -60,7 +60,7 @@ impl Overrides {
     }
 }
 
-/// Scheme, host and port that requests may go to: checked once, here.
+/// Scheme, host and port of requests, checked once when this is made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     url: Url,
@@ -71,11 +71,11 @@ impl Origin {
         Origin { url: Url::parse(text).expect("the table of hosts holds URLs") }
     }
 
-    /// An origin that is not in the table: one that `allowed` names with its port, or a loopback address that the
-    /// environment names. `http` to loopback only.
+    /// An origin outside of the table: one that `allowed` names with its port, or a loopback address from the environment. `http`
+    /// only to loopback.
     ///
     /// # Errors
-    /// The text is no bare origin, or its host is not allowed; `setting` says in the message where it came from.
+    /// The text is not a bare origin, or its host is not allowed; `setting` names its source in the message.
     pub(super) fn checked(
         setting: &str,
         named: &Override,
@@ -121,7 +121,7 @@ impl Origin {
         Ok(Origin { url })
     }
 
-    /// Whether this is an address of this computer: such requests never go through a proxy.
+    /// Whether it is an address of this computer: such requests never use a proxy.
     pub fn is_loopback(&self) -> bool {
         is_loopback(self.url.host_str().unwrap_or(""))
     }
@@ -141,7 +141,7 @@ impl Origin {
         self.url.origin() == url.origin() && url.username().is_empty() && url.password().is_none()
     }
 
-    /// The URL of a path (with its query) here.
+    /// The URL of a path (with its query) at this origin.
     pub(super) fn at(&self, path: &str) -> Url {
         let url = self.url.join(path).expect("paths are built from encoded parts");
         assert!(self.holds(&url), "a path cannot lead to another host");
@@ -155,8 +155,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Whether an entry of `MDETAG_ALLOW_HOSTS` names the host and port of a URL. Without a port it means the usual one of
-/// https.
+/// Whether an entry of `MDETAG_ALLOW_HOSTS` names the host and port of a URL. Without a port it means that of https.
 fn allows(entry: &str, url: &Url) -> bool {
     let entry = entry.trim();
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -171,20 +170,20 @@ fn allows(entry: &str, url: &Url) -> bool {
         && url.host_str().is_some_and(|named| named.eq_ignore_ascii_case(host))
 }
 
-/// A setting's text for a message: a URL may hold a password before `@`, and that must not be printed.
+/// A setting's text for a message: a URL may contain a password before `@`, which must not be printed.
 fn shown(text: &str) -> String {
     let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
     text.chars().filter(|scalar| !scalar.is_control()).take(120).collect()
 }
 
-/// Whether a host as a URL writes it is an address of this computer.
+/// Whether a host in the form of a URL is an address of this computer.
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a host is one of the device API's own, in any cloud, region or age: links name them instead of the host that
+/// Whether a host is one of the device API's own in any cloud, region or version. Links may name these instead of the host that
 /// was called.
 pub(super) fn is_service_host(host: &str) -> bool {
     let current = host.strip_suffix("api.security.microsoft.com").map(|geo| geo.trim_end_matches('.'));
@@ -202,24 +201,24 @@ pub(super) fn is_service_host(host: &str) -> bool {
 pub struct Endpoints {
     /// The cloud they belong to.
     pub cloud: Cloud,
-    /// Where tokens come from.
+    /// The sign-in service.
     pub login: Origin,
     /// The device API of the service.
     pub api: Origin,
     /// Microsoft Graph, for hunting.
     pub graph: Origin,
-    /// Audience of tokens for the device API: the cloud's legacy host, whatever host is called.
+    /// The audience of tokens for the device API: the cloud's legacy host, whichever host is called.
     pub api_audience: &'static str,
     /// Audience of tokens for Microsoft Graph.
     pub graph_audience: &'static str,
 }
 
 impl Endpoints {
-    /// The hosts of a cloud, of a region of the public cloud, or those that `overrides` name. `allowed` holds hosts that
-    /// the environment vouches for (`MDETAG_ALLOW_HOSTS`).
+    /// The hosts of a cloud, of a region of the public cloud, or those in `overrides`. `allowed` are hosts that the environment
+    /// allows (`MDETAG_ALLOW_HOSTS`).
     ///
     /// # Errors
-    /// A region outside the public cloud, or an override that [`Origin`] refuses.
+    /// A region outside of the public cloud, or an override that [`Origin`] refuses.
     pub fn new(
         cloud: Cloud,
         geo: Option<Region>,
@@ -246,7 +245,7 @@ impl Endpoints {
         Ok(endpoints)
     }
 
-    /// The table of the documentation.
+    /// The documentation's table.
     fn of(cloud: Cloud) -> Endpoints {
         let (login, api, api_audience, graph_audience) = match cloud {
             Cloud::Public => (
@@ -410,7 +409,7 @@ mod tests {
             assert!(named(Override::file("https://far.example:8443"), &[entry]).is_err(), "{entry}");
             assert!(api("https://far.example:8443", &[entry]).is_err(), "{entry}");
         }
-        // The cloud's own hosts are nobody else's.
+        // The cloud's own hosts are always allowed.
         assert!(named(Override::file("https://api.security.microsoft.com"), &[]).is_ok());
     }
 

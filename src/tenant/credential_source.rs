@@ -1,6 +1,6 @@
-//! Where a credential can come from, in the order in which they are looked for.
+//! The kinds of credentials, in the order in which they are tried.
 //!
-//! Looks for none; that is `auth`.
+//! Tries none; `auth` does.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub enum CredentialSource {
     ClientSecret,
     /// `AZURE_CLIENT_CERTIFICATE_PATH`.
     Certificate,
-    /// `AZURE_FEDERATED_TOKEN_FILE`: workload identity of Kubernetes, or any other issuer's token in a file.
+    /// `AZURE_FEDERATED_TOKEN_FILE`: workload identity of Kubernetes, or a token of any other issuer in a file.
     FederatedTokenFile,
     /// GitHub's OIDC variables.
     GitHub,
@@ -19,7 +19,7 @@ pub enum CredentialSource {
     AppService,
     /// Managed identity of a virtual machine (IMDS).
     ManagedIdentity,
-    /// A login that the Azure CLI keeps.
+    /// An existing login of the Azure CLI.
     AzureCli,
 }
 

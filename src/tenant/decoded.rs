@@ -1,20 +1,20 @@
-//! What a text says once its escapes are decoded, with the way back to the bytes that said it.
+//! A text with its escapes decoded, and the way back to the source bytes.
 //!
-//! Reads the escapes of JSON, of URLs and of HTML wherever they stand, one layer at a time. Judges nothing.
+//! Decodes the escapes of JSON, of URLs and of HTML anywhere, one layer at a time. Judges nothing.
 
 use std::ops::Range;
 
 /// A decoded text.
 pub(super) struct Decoded {
     pub(super) bytes: Vec<u8>,
-    /// Where decoded and source places part: after each escape, the place here and the place there.
+    /// After each escape, the decoded offset and the source offset, which differ from there on.
     steps: Vec<(u32, u32)>,
-    /// The place here at which each escape begins, in the order of `steps`.
+    /// The decoded offset of each escape's start, in the order of `steps`.
     starts: Vec<u32>,
 }
 
 impl Decoded {
-    /// `None` where the text has no escape, or is longer than any answer.
+    /// `None` if the text has no escape, or is longer than any answer.
     pub(super) fn of(source: &[u8]) -> Option<Decoded> {
         let first = source.iter().position(|byte| is_mark(*byte))?;
         u32::try_from(source.len()).ok()?;
@@ -42,10 +42,10 @@ impl Decoded {
         (!decoded.steps.is_empty()).then_some(decoded)
     }
 
-    /// The bytes of the source that say this part: whole escapes, never a half.
+    /// The source bytes of this part, with whole escapes.
     pub(super) fn source(&self, part: Range<usize>) -> Range<usize> {
         let before = self.steps.partition_point(|(here, _)| *here as usize <= part.start);
-        // The part begins within an escape of several bytes, or behind the last one.
+        // The part starts inside an escape of several bytes, or after the last one.
         let start = match self.starts.get(before) {
             Some(start) if (*start as usize) < part.start => self.source_of(before, *start as usize),
             _ => self.source_of(before, part.start),
@@ -58,7 +58,7 @@ impl Decoded {
         start..end
     }
 
-    /// The place in the source of a place here that so many escapes come before.
+    /// The source offset of a decoded offset that follows this many escapes.
     fn source_of(&self, escapes: usize, place: usize) -> usize {
         let (here, there) = escapes.checked_sub(1).map_or((0, 0), |last| self.steps[last]);
         there as usize + (place - here as usize)
@@ -68,7 +68,7 @@ impl Decoded {
 /// The most digits of a number in HTML that are read.
 const MOST_DIGITS: usize = 8;
 
-/// What an escape stands for.
+/// The meaning of an escape.
 enum Decoding {
     Byte(u8),
     Scalar(char),
@@ -102,7 +102,7 @@ fn escape(text: &[u8]) -> Option<(usize, Decoding)> {
     }
 }
 
-/// What stands behind `&` in HTML. The `;` may be missing, as readers of HTML allow: then all digits that follow count.
+/// The entity after `&` in HTML. The `;` may be missing, as HTML readers allow; then all following digits count.
 fn entity(text: &[u8]) -> Option<(usize, Decoding)> {
     const NAMES: [(&[u8], char); 5] =
         [(b"amp", '&'), (b"lt", '<'), (b"gt", '>'), (b"quot", '"'), (b"apos;", '\'')];
@@ -118,10 +118,10 @@ fn entity(text: &[u8]) -> Option<(usize, Decoding)> {
     Some((1 + length + end, Decoding::Scalar(scalar)))
 }
 
-/// A scalar by its number, and how many bytes it takes with the mark before it.
+/// A scalar by its number, and the number of bytes with the preceding mark.
 fn number(text: &[u8], radix: u32, mark: usize) -> Option<(usize, char)> {
     let digits = text.iter().take_while(|byte| char::from(**byte).is_digit(radix)).count();
-    // No number of a scalar is longer, zeros in front apart.
+    // No number of a scalar is longer, except for leading zeros.
     let digits = digits.min(MOST_DIGITS);
     let number = u32::from_str_radix(std::str::from_utf8(&text[..digits]).ok()?, radix).ok()?;
     Some((mark + digits, char::from_u32(number)?))

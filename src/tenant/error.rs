@@ -1,46 +1,46 @@
-//! What can go wrong with a tenant, in words for people: what happened, where, and what to do next.
+//! Errors of a tenant in words for people: what happened, where, and what to do next.
 //!
-//! Does not decide how an error looks or which exit code it gives; that is for `report` and `cli`.
+//! Does not decide how an error looks or which exit code it gives; `report` and `cli` do.
 
 use std::fmt;
 
-/// Which part of the way to a tenant failed.
+/// The step on the way to a tenant that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TenantErrorKind {
-    /// A host, cloud, tenant id or credential setting that cannot be used.
+    /// An unusable setting of a host, cloud, tenant id or credential.
     Configuration,
-    /// No token: the sign-in service or the credential said no.
+    /// No token: the sign-in service or the credential refused.
     SignIn,
-    /// The token is for another tenant than the one that is configured or pinned.
+    /// The token is for another tenant than the configured or pinned one.
     OtherTenant,
     /// The token lacks a role.
     Role,
     /// No connection, no answer, or a broken one, after all tries.
     Network,
-    /// The service refused the call.
+    /// The service rejected the call.
     Rejected,
     /// The service keeps throttling, or asks for a wait of more than an hour.
     Throttled,
-    /// The answer cannot be used: not JSON, too large, cut short, or it points elsewhere.
+    /// The answer is unusable: not JSON, too large, truncated, or it points elsewhere.
     Answer,
 }
 
-/// An error on the way to a tenant. Never holds a secret, an assertion or a token.
+/// An error on the way to a tenant. Never contains a secret, an assertion or a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantError {
     /// The part of the exchange that failed.
     pub kind: TenantErrorKind,
     /// What happened and where, in one sentence without a full stop.
     pub what: String,
-    /// What to do next, one step a line; may be empty.
+    /// What to do next, one step per line; may be empty.
     pub help: Vec<String>,
-    /// HTTP status, where there was an answer.
+    /// HTTP status, if there was an answer.
     pub status: Option<u16>,
     /// The service's code: `Forbidden`, `AADSTS7000215`.
     pub code: Option<Box<str>>,
-    /// The service's message, cleaned and cut.
+    /// The service's message, cleaned and shortened.
     pub message: Option<Box<str>>,
-    /// What support asks for: the request, trace or correlation id.
+    /// The id that the service's support asks for: the request, trace or correlation id.
     pub request_id: Option<Box<str>>,
 }
 
@@ -63,13 +63,13 @@ impl TenantError {
     }
 }
 
-/// A text of the service, if it says anything.
+/// A text of the service; `None` if it is empty.
 pub(super) fn nonempty(text: String) -> Option<Box<str>> {
     (!text.is_empty()).then(|| text.into())
 }
 
 impl fmt::Display for TenantError {
-    /// One paragraph: what happened, then the service's own words. The steps in `help` are apart.
+    /// One paragraph: what happened, then the service's own words. The steps in `help` are separate.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         match (&self.code, &self.message) {

@@ -1,6 +1,6 @@
-//! A service of a few lines for this room's tests: real HTTP on loopback, answers by a closure, every request kept.
+//! A tiny service for the tests of this module: real HTTP on loopback, answers from a closure, every request recorded.
 //!
-//! The faithful one is the sandbox; this one is for answers that no service should give.
+//! The sandbox is the realistic one; this one gives answers that no service should give.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -26,7 +26,7 @@ use super::{
     Writer, choose, claims, sign_in, sign_in_to_write,
 };
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReceivedRequest {
     pub(super) method: String,
@@ -95,7 +95,7 @@ impl Fake {
         Fake { url, seen }
     }
 
-    /// A tenant whose token has these roles, and which answers everything else as told.
+    /// A tenant whose token has these roles, and whose other answers come from the closure.
     pub(super) async fn tenant(
         roles: &[&str],
         say: impl Fn(&ReceivedRequest) -> FakeReply + Send + Sync + 'static,
@@ -193,7 +193,7 @@ pub(super) fn from(variables: &[(&str, &str)]) -> Credential {
     choose(&IdentityOptions::default(), &look).unwrap()
 }
 
-/// Stands still until a test moves it.
+/// A clock that stands still until a test moves it.
 pub(super) struct HandClock(AtomicI64);
 
 impl HandClock {
@@ -212,7 +212,7 @@ impl Clock for HandClock {
     }
 }
 
-/// A budget whose waits take no time, and what it was told.
+/// A budget whose waits take no time. Records its calls.
 pub(super) struct OpenMeter {
     pub(super) admitted: Mutex<Vec<Lane>>,
     pub(super) throttled: Mutex<Vec<Option<Duration>>>,

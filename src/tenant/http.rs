@@ -1,6 +1,6 @@
-//! HTTP as this program wants it: no redirects, no hidden retries, bounded bodies, and every token bound to one origin.
+//! HTTP with mdetag's restrictions: no redirects, no hidden retries, bounded bodies, and every token bound to one origin.
 //!
-//! Knows nothing about devices; what a body means is for `wire`, when a call may be sent is for its callers.
+//! Knows nothing about devices; `wire` knows what a body means, and the callers when a call may be sent.
 
 use std::error::Error as _;
 use std::sync::{Arc, OnceLock};
@@ -19,20 +19,20 @@ use super::clouds::Origin;
 use super::scrub::SecretsInUse;
 use super::service_clock::ServiceClock;
 
-/// Where people put the certificates of a proxy: Windows and macOS ask their own stores, and no variable.
+/// Advice for the certificates of a proxy: Windows and macOS have their own stores and ignore variables.
 pub(super) const CERTIFICATES: &str =
     if cfg!(any(windows, target_os = "macos")) { "the system's certificate store" } else { "SSL_CERT_FILE" };
 
-/// A list page has at most 10,000 devices of about 1.2 kB; some have forty tags.
+/// Bytes of a list page: at most 10,000 devices of about 1.2 kB, some with forty tags.
 pub(super) const LIST_LIMIT: usize = 64 << 20;
-/// A bulk answer repeats at most 500 devices.
+/// Bytes of a bulk answer, which repeats at most 500 devices.
 pub(super) const CALL_LIMIT: usize = 8 << 20;
-/// Tokens and errors.
+/// Bytes of tokens and errors.
 pub(super) const SMALL_LIMIT: usize = 1 << 20;
 
-/// Two clients: one that honours the proxy of the environment, and one for addresses of this computer, where a proxy would
-/// see a token that is meant to stay here. Each is built when it is first needed, because that reads the system's
-/// certificates. Every answer is scrubbed of the secrets that went out through here.
+/// Two clients: one that uses the environment's proxy, and one for addresses of this computer, where a proxy would see a token
+/// that must stay here. Each is built when it is first needed, because that reads the system's certificates. Every answer is
+/// scrubbed of the secrets that were sent through here.
 #[derive(Clone, Default)]
 pub(super) struct Http {
     secrets: SecretsInUse,
@@ -42,8 +42,8 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// A request to an origin that was checked, with a token for it or none. The only place that writes an
-    /// `Authorization` header for a tenant: the token can reach no other host.
+    /// A request to a checked origin, with a token for it or none. The only place that writes an `Authorization` header for a
+    /// tenant, so the token can reach no other host.
     pub(super) fn request(
         &self,
         method: Method,
@@ -59,18 +59,17 @@ impl Http {
         }
     }
 
-    /// One whose answers set a clock.
+    /// A client whose answers set a clock.
     pub(super) fn setting(clock: Arc<ServiceClock>) -> Http {
         Http { clock: Some(clock), ..Http::default() }
     }
 
-    /// Adds a secret that every answer from now on is scrubbed of.
+    /// Adds a secret to scrub from every answer from now on.
     pub(super) fn remember(&self, secret: &SecretString) {
         self.secrets.add(secret);
     }
 
-    /// A request to a credential service of this computer or of the CI system, which never goes through a proxy if
-    /// `near`.
+    /// A request to a credential service of this computer or of the CI system, which never uses a proxy if `near`.
     pub(super) fn service(&self, method: Method, url: Url, near: bool) -> Request {
         let client = if near { &self.near } else { &self.far };
         let client = client.get_or_init(|| build(near));
@@ -79,9 +78,9 @@ impl Http {
     }
 }
 
-/// Installs the TLS provider (once a process) and builds a client.
+/// Installs the TLS provider (once per process) and builds a client.
 fn build(near: bool) -> Result<Client, HttpFailure> {
-    // Another part of the process may have installed one already: both are fine.
+    // Another part of the process may have installed one already; both are fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         .user_agent(concat!("mdetag/", env!("CARGO_PKG_VERSION")))
@@ -101,7 +100,7 @@ fn bearer(token: &SecretString) -> HeaderValue {
     secret_header(&format!("Bearer {}", token.expose_secret()))
 }
 
-/// A header value that is never shown, not even by `Debug`. Text that no header can hold becomes an empty one.
+/// A header value that is never shown, not even by `Debug`. Text that is not valid in a header becomes an empty value.
 pub(super) fn secret_header(text: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
     value.set_sensitive(true);
@@ -110,7 +109,7 @@ pub(super) fn secret_header(text: &str) -> HeaderValue {
 
 /// A request that is being built.
 pub(super) struct Request {
-    /// Or why there is no client for it.
+    /// `Err`: why there is no client for it.
     builder: Result<RequestBuilder, HttpFailure>,
     secrets: SecretsInUse,
     clock: Option<Arc<ServiceClock>>,
@@ -123,16 +122,16 @@ impl Request {
     }
 
     pub(super) fn json(self, body: Vec<u8>) -> Request {
-        // Graph reads a query beyond ASCII wrongly without the character set.
+        // Without the character set, Graph misreads a query beyond ASCII.
         self.map(|request| request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body))
     }
 
-    /// With a body of this type.
+    /// Adds a body of this type.
     pub(super) fn body(self, content_type: &'static str, body: Vec<u8>) -> Request {
         self.map(|request| request.header(CONTENT_TYPE, content_type).body(body))
     }
 
-    /// With a form body; already encoded.
+    /// Adds a form body, which is already encoded.
     pub(super) fn form(self, body: String) -> Request {
         self.map(|request| request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))
     }
@@ -141,20 +140,20 @@ impl Request {
         self.map(|request| request.header(name, value))
     }
 
-    /// Says that the request holds a secret: its answer, and every later one, is scrubbed of it.
+    /// Marks a secret of the request: its answer, and every later one, is scrubbed of it.
     pub(super) fn secret(self, secret: &SecretString) -> Request {
         self.secrets.add(secret);
         self
     }
 
-    /// Says that an answer with 200 is a token: it may be one that is in use already, and must arrive whole. Such a body is
-    /// parsed into a secret and never shown.
+    /// Marks that a 200 contains a token, which may already be in use and must arrive intact. Such a body is parsed into a secret
+    /// and never shown.
     pub(super) fn grants_token(self) -> Request {
         Request { grants: true, ..self }
     }
 
-    /// Sends it and reads at most `limit` bytes of the (decompressed) body. `timeout` is the total: from here to the last
-    /// byte of the body, however slowly the bytes arrive.
+    /// Sends it and reads at most `limit` bytes of the (decompressed) body. `timeout` is for everything until the last byte of
+    /// the body, however slowly the bytes arrive.
     pub(super) async fn send(self, timeout: Duration, limit: usize) -> Result<Answer, HttpFailure> {
         let sent = self.clock.as_ref().map(|clock| clock.local());
         let response =
@@ -170,17 +169,17 @@ impl Request {
 const TIMED_OUT: &str = "timed out";
 const NOT_ENDED: &str = "the body did not end";
 
-/// No usable answer.
+/// There is no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HttpFailure {
     /// The connection failed or the time ran out.
     Lost {
-        /// What happened, without the URL.
+        /// The error, without the URL.
         detail: String,
-        /// Whether the request could have reached the service.
+        /// Whether the request may have reached the service.
         maybe_sent: bool,
     },
-    /// The answer began, with this status, and its body broke off.
+    /// The answer started with this status, and its body broke off.
     Broken { status: u16, detail: String },
     /// The body is longer than such an answer can be.
     TooLarge { status: u16, limit: usize },
@@ -198,7 +197,7 @@ impl HttpFailure {
         HttpFailure::Lost { detail, maybe_sent }
     }
 
-    /// Whether the other side's certificate was not trusted, which no further try changes.
+    /// Whether the server's certificate was not trusted, which no further try changes.
     pub(super) fn is_distrust(&self) -> bool {
         matches!(self, HttpFailure::Lost { detail, .. } if detail.contains("invalid peer certificate"))
     }
@@ -209,7 +208,7 @@ impl HttpFailure {
         detail.starts_with(TIMED_OUT) || detail.starts_with(NOT_ENDED)
     }
 
-    /// For people.
+    /// The failure for people.
     pub(super) fn detail(&self) -> String {
         match self {
             HttpFailure::Lost { detail, .. } | HttpFailure::Broken { detail, .. } => detail.clone(),
@@ -218,7 +217,7 @@ impl HttpFailure {
     }
 }
 
-/// The innermost causes of an error, without the URL: a query could hold what a log should not.
+/// The innermost causes of an error, without the URL, because a query could contain what must not be in a log.
 fn causes(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = error.source();
@@ -244,7 +243,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Without any secret that was sent, in the body and in the headers.
+    /// Removes every sent secret from the body and the headers.
     fn scrubbed(mut self, secrets: &SecretsInUse) -> Answer {
         if let Some(body) = secrets.scrubbed(&self.body) {
             self.body = body;
@@ -285,13 +284,13 @@ impl Answer {
         }
     }
 
-    /// What every read and every sign-in promises. Any other 2xx is an answer of which a part may be missing: 206 says so,
-    /// 202 has not begun, 203 comes from somebody in between.
+    /// Whether the status promises a whole answer, as every read and sign-in does. Any other 2xx may lack a part: 206 says so,
+    /// 202 has not started, 203 comes from an intermediary.
     pub(super) fn is_whole(&self) -> bool {
         self.status == 200
     }
 
-    /// What a write promises: done, whether or not it says what the device is like now.
+    /// Whether the status promises that a write is done, with or without the device in the answer.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.status, 200 | 201 | 204)
     }
@@ -301,25 +300,25 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// The encoding of a body that came in one that was not offered: the client unpacks gzip and removes its header.
+    /// The encoding of a body if it was not requested. The client decompresses gzip and removes its header.
     pub(super) fn foreign_encoding(&self) -> Option<String> {
         let encoding = self.headers.get(CONTENT_ENCODING)?.to_str().unwrap_or("?").trim();
         (!encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")).then(|| clean(encoding, 40))
     }
 
-    /// Where a redirect leads, for messages only: it is never followed.
+    /// The target of a redirect, for messages only: it is never followed.
     pub(super) fn redirect(&self) -> Option<String> {
         let location = self.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         (300..400).contains(&self.status).then(|| clean(location.unwrap_or("nowhere"), 120))
     }
 
-    /// The answer's own clock.
+    /// The answer's own date.
     pub(super) fn date(&self) -> Option<Timestamp> {
         date_of(&self.headers)
     }
 
-    /// `Retry-After` as a wait of at least one second: seconds (a fraction rounds up), or an HTTP date against the answer's own `Date`, so that a
-    /// wrong clock here neither hurries nor delays.
+    /// `Retry-After` as a wait of at least one second: seconds (a fraction is rounded up), or an HTTP date relative to the
+    /// answer's own `Date`, so that a wrong local clock does not matter.
     pub(super) fn retry_after(&self, clock: &dyn Clock) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -334,7 +333,7 @@ impl Answer {
         Some(wait.max(Duration::from_secs(1)))
     }
 
-    /// The request id that support asks for, from whichever header carries it.
+    /// The request id for the service's support, from any of its headers.
     pub(super) fn request_id(&self) -> Option<String> {
         let names = ["request-id", "x-ms-request-id", "client-request-id", "x-correlation-id"];
         let value = names.iter().find_map(|name| self.headers.get(*name)?.to_str().ok())?;
@@ -352,7 +351,7 @@ fn parse_http_date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_seconds(i64::try_from(since_epoch.as_secs()).ok()?))
 }
 
-/// A text from elsewhere made fit for a message: one line, no control characters, at most `limit` scalars.
+/// Foreign text for a message: one line, no control characters, at most `limit` scalars.
 pub(super) fn clean(text: &str, limit: usize) -> String {
     let spaced: String = text.chars().map(|scalar| if scalar.is_control() { ' ' } else { scalar }).collect();
     let mut line = spaced.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,7 +1,7 @@
-//! Hunting queries over Microsoft Graph: the columns of a result that policies read, and where tags come from.
+//! Hunting queries over Microsoft Graph: the columns of a result that policies read, and the origins of tags.
 //!
-//! A result that was cut is an error: a part of the truth would take tags away from the rest. What an empty one means, or one
-//! without a column, is for `selection`.
+//! A truncated result is an error: acting on a part would remove tags from the rest. `selection` decides what an empty result
+//! means, or one without a column.
 
 mod table;
 
@@ -22,49 +22,49 @@ use super::http::{LIST_LIMIT, clean};
 use super::read::Fetch;
 
 const ROUTE: &str = "/v1.0/security/runHuntingQuery";
-/// The service gives no more rows, and does not say that it cut.
+/// The service's row limit. It does not say when it truncates.
 const ROW_LIMIT: usize = 100_000;
-/// Nor more than about 50 MB.
+/// The service's size limit, about 50 MB.
 const SIZE_LIMIT: usize = 50_000_000;
 
-/// Asks where the tags of each device come from; only devices with a tag of another origin than the portal and the API.
+/// Asks for the origins of each device's tags; only devices with a tag from another origin than the portal and the API.
 pub const ORIGINS_QUERY: &str = "DeviceInfo\n\
     | where Timestamp > ago(30d) and isnotempty(OSPlatform)\n\
     | summarize arg_max(Timestamp, DeviceManualTags, DeviceDynamicTags, RegistryDeviceTag) by DeviceId\n\
     | where isnotempty(RegistryDeviceTag) or (isnotempty(DeviceDynamicTags) and DeviceDynamicTags != \"[]\")\n\
     | project DeviceId, DeviceManualTags, DeviceDynamicTags, RegistryDeviceTag";
 
-/// The same for every device that hunting knows.
+/// Like [`ORIGINS_QUERY`], for every device that hunting knows.
 const ALL_ORIGINS_QUERY: &str = "DeviceInfo\n\
     | where Timestamp > ago(30d) and isnotempty(OSPlatform)\n\
     | summarize arg_max(Timestamp, DeviceManualTags, DeviceDynamicTags, RegistryDeviceTag) by DeviceId\n\
     | project DeviceId, DeviceManualTags, DeviceDynamicTags, RegistryDeviceTag";
 
-/// Runs hunting queries. Its token has the role; it is for Microsoft Graph and goes nowhere else.
+/// Runs hunting queries. Its token has the role, and is only sent to Microsoft Graph.
 #[derive(Clone)]
 pub struct Hunter {
     connection: Arc<Connection>,
 }
 
-/// Where the tags of one device come from.
+/// The origins of one device's tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagOrigins {
     /// The device id, as hunting reports it.
     pub device: String,
     /// Made in the portal or by the API.
     pub manual: Vec<String>,
-    /// Put on, and taken off, by asset rules.
+    /// Set and removed by asset rules.
     pub dynamic: Vec<String>,
     /// Reported by the device itself.
     pub registry: Option<String>,
 }
 
-/// The devices whose tags are asked for.
+/// The devices whose tag origins are requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginsOf {
-    /// Those that carry a tag of an asset rule or of their own: far fewer than all.
+    /// Those with a tag from an asset rule or from the device itself: far fewer than all.
     Foreign,
-    /// All that hunting knows, so that manual tags are known as such.
+    /// All that hunting knows, so that manual tags are known to be manual.
     All,
 }
 
@@ -78,7 +78,7 @@ impl OriginsOf {
 }
 
 impl TagOrigins {
-    /// Whether the tag comes from elsewhere, so that removing it by the API would not last.
+    /// Whether the tag has another origin, so that removing it by the API would not last.
     pub fn is_foreign(&self, tag: &str) -> bool {
         let manual = self.manual.iter().any(|own| own == tag);
         !manual && (self.registry.as_deref() == Some(tag) || self.dynamic.iter().any(|other| other == tag))
@@ -90,7 +90,7 @@ impl Hunter {
         Hunter { connection }
     }
 
-    /// Runs a query and gives these columns of its result, as far as it has them.
+    /// Runs a query and returns these columns of its result, if it has them.
     ///
     /// # Errors
     /// A query that the service rejects, and a result at the service's row or size limit.
@@ -103,14 +103,14 @@ impl Hunter {
         let table = self.table(query, columns, meter).await?;
         let has = |place: &usize| table.has_column(*place, columns[*place]);
         let places: Vec<usize> = (0..columns.len()).filter(has).collect();
-        // It has columns, and rows to count, though none is wanted.
+        // The query has columns, and rows to count, even if no column is wanted.
         let mut names: Vec<String> = places.iter().map(|place| columns[*place].to_owned()).collect();
         if names.is_empty() && !(table.columns.is_empty() && table.rows.is_empty()) {
             names.push(String::new());
         }
         let width = names.len();
         let rows = table.rows.into_iter().map(|mut row| {
-            // What a row leaves out or nests is unknown, not empty.
+            // A cell that a row lacks or nests is unknown, not empty.
             let known =
                 |place: &usize| row[*place].take().filter(|cell| !cell.is_nested).map(|cell| cell.text);
             let mut cells: Vec<Option<String>> = places.iter().map(known).collect();
@@ -123,7 +123,7 @@ impl Hunter {
     /// Reads which tags come from asset rules and from the devices themselves.
     ///
     /// # Errors
-    /// As [`Hunter::run`], except that an empty result is fine.
+    /// Those of [`Hunter::run`], except that an empty result is fine.
     pub async fn origins(
         &self,
         devices: OriginsOf,
@@ -145,7 +145,7 @@ impl Hunter {
         Ok(table.rows.iter().filter_map(of).collect())
     }
 
-    /// Where the tags of one device come from; none where hunting does not know it.
+    /// The origins of one device's tags; `None` if hunting does not know the device.
     ///
     /// # Errors
     /// As [`Hunter::origins`].
@@ -183,7 +183,7 @@ impl Hunter {
     }
 }
 
-/// Whether a result of this many rows and bytes was cut, and what to do about it.
+/// Whether a result of this many rows and bytes was truncated, and what to do about it.
 fn cut(rows: usize, bytes: usize) -> Option<(String, &'static str)> {
     if rows >= ROW_LIMIT {
         let cure = "narrow the query; `| distinct DeviceId` makes most results small";
@@ -193,7 +193,7 @@ fn cut(rows: usize, bytes: usize) -> Option<(String, &'static str)> {
     (bytes >= SIZE_LIMIT).then(|| ("has the size at which the service cuts: 50 MB".to_owned(), cure))
 }
 
-/// A query as people recognise it.
+/// A short form of a query by which people recognise it.
 fn title(query: &str) -> String {
     clean(query.trim().lines().next().unwrap_or(""), 60)
 }
@@ -214,7 +214,7 @@ fn explained(error: TenantError, query: &str) -> TenantError {
     }
 }
 
-/// A list of tags as hunting tables hold it: JSON in a text, or one bare tag.
+/// A list of tags in the form of hunting tables: JSON in a text, or one bare tag.
 fn listed(text: &str) -> Vec<String> {
     match serde_json::from_str::<Vec<String>>(text) {
         Ok(tags) => tags,
@@ -230,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs a query against a service that answers it so.
+    /// Runs a query against a service with this answer.
     async fn hunted(say: FakeReply, columns: &[&str]) -> (Fake, Result<HuntedRows, TenantError>) {
         let fake = Fake::start(move |seen| match seen.path.as_str() {
             ROUTE => say.clone(),

@@ -1,6 +1,6 @@
 //! A tenant of the service: identity, hosts, reading and writing over HTTP.
 //!
-//! Does not plan and does not keep files. Only `wire` spells the service's own words.
+//! Does not plan and does not store files. Only `wire` spells the service's own words.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -55,10 +55,10 @@ use self::claims::Expected;
 use self::http::{Answer, Http, HttpFailure};
 use self::service_clock::ServiceClock;
 
-/// What a trait method gives back: something to wait for, whatever stands behind the trait.
+/// The boxed future of a trait method.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a tenant is reached with.
+/// The options for reaching a tenant.
 #[derive(Clone)]
 pub struct ConnectOptions {
     pub endpoints: Endpoints,
@@ -66,11 +66,11 @@ pub struct ConnectOptions {
     /// `guard.tenantId` of the policy: any other tenant is refused.
     pub pin: Option<String>,
     pub clock: Arc<dyn Clock>,
-    /// First wait after a try that failed; doubles from try to try. One second, unless time is scaled.
+    /// First wait after a failed try; doubles from try to try. One second, unless time is scaled.
     pub backoff: Duration,
-    /// Rows that a full list page has: 10,000, unless a simulated service is known to have smaller ones.
+    /// Rows of a full list page: 10,000, unless a simulated service has smaller ones.
     pub page_size: usize,
-    /// Total time of one call, however slowly bytes arrive. Sign-ins and writes may have less.
+    /// Total time limit of one call, however slowly bytes arrive. Sign-ins and writes may have less.
     pub request_timeout: Duration,
 }
 
@@ -88,7 +88,7 @@ impl ConnectOptions {
     }
 }
 
-/// A tenant to read: it was signed in to, its token was checked, and nothing leads from it to a [`Writer`].
+/// A tenant for reading: signed in, its token checked, and without any path to a [`Writer`].
 ///
 /// ```
 /// use mdetag::tenant::{Reader, Tenant, WriteDevices, Writer, WritingTenant};
@@ -99,7 +99,7 @@ impl ConnectOptions {
 /// fn a_writer_writes(writer: &Writer) { writes(writer) }
 /// ```
 ///
-/// What `plan`, `drift` and `explain` hold does not compile as a way to write:
+/// The types that `plan`, `drift` and `explain` hold do not compile as a way to write:
 ///
 /// ```compile_fail,E0277
 /// use mdetag::tenant::{Reader, WriteDevices};
@@ -129,7 +129,7 @@ pub struct Tenant {
     source: CredentialSource,
 }
 
-/// Signs in, and checks the token's tenant and audience. What it may do is still to be asked: [`Tenant::check`].
+/// Signs in, and checks the token's tenant and audience. [`Tenant::check`] tells whether it has a role.
 ///
 /// # Errors
 /// A sign-in that fails, another tenant than the pinned or configured one, a wrong audience.
@@ -174,15 +174,15 @@ pub async fn sign_in(options: ConnectOptions) -> Result<Tenant, TenantError> {
     Ok(Tenant { connection: Arc::new(connection), claims: token.claims, source: token.source })
 }
 
-/// A tenant that may be written to: signed in to for that, with a token that has the role.
+/// A tenant for writing: signed in with a token that has the role.
 pub struct WritingTenant {
     tenant: Tenant,
 }
 
-/// Signs in to write: the only way to a [`Writer`] and to a [`Prober`].
+/// Signs in to write: the only way to get a [`Writer`] or a [`Prober`].
 ///
 /// # Errors
-/// Those of [`sign_in`], and a token that lacks the role; the error names it and how to grant it.
+/// Those of [`sign_in`], and a token without the role; the error names it and says how to grant it.
 pub async fn sign_in_to_write(options: ConnectOptions) -> Result<WritingTenant, TenantError> {
     let tenant = sign_in(options).await?;
     tenant.check(RequiredAccess::Write)?;
@@ -203,14 +203,14 @@ impl WritingTenant {
     }
 }
 
-/// Asks the sign-in host for nothing, without a credential: shows that it can be reached, and how many milliseconds this
-/// computer's clock is ahead of it, where the answer has a date.
+/// Sends the sign-in host a request without a credential. Shows that the host can be reached, and by how many milliseconds this
+/// computer's clock is ahead, if the answer has a date.
 ///
 /// # Errors
 /// No answer.
 pub async fn reach(endpoints: &Endpoints, clock: &dyn Clock) -> Result<Option<i64>, TenantError> {
     let request = Http::default().request(Method::GET, &endpoints.login, "/", None);
-    // Whatever it answers is an answer, however long.
+    // Any answer counts, whatever its length.
     match request.send(Duration::from_secs(30), http::SMALL_LIMIT).await {
         Ok(answer) => Ok(answer.date().map(|there| clock.now().millis() - there.millis())),
         Err(HttpFailure::Broken { .. } | HttpFailure::TooLarge { .. }) => Ok(None),
@@ -219,7 +219,7 @@ pub async fn reach(endpoints: &Endpoints, clock: &dyn Clock) -> Result<Option<i6
 }
 
 impl Tenant {
-    /// Tenant id, as the token says.
+    /// Tenant id from the token.
     pub fn id(&self) -> &str {
         &self.claims.tenant
     }
@@ -228,7 +228,7 @@ impl Tenant {
         &self.claims
     }
 
-    /// The service's clock: the ledger's and the journal's, so that hosts with different clocks agree.
+    /// The service's clock, for the ledger and the journal, so that computers with different clocks agree.
     pub fn clock(&self) -> Arc<dyn Clock> {
         self.connection.service_clock.clone()
     }
@@ -238,20 +238,20 @@ impl Tenant {
         self.source
     }
 
-    /// Whether the token has the role.
+    /// Checks that the token has the role.
     ///
     /// # Errors
-    /// It lacks the role; the error names it and how to grant it.
+    /// It lacks the role; the error names it and says how to grant it.
     pub fn check(&self, need: RequiredAccess) -> Result<(), TenantError> {
         self.claims.check_role(need, self.source)
     }
 
-    /// What the answers to reads told of the service beside.
+    /// Observations of the service from the answers to reads.
     pub fn sightings(&self) -> ServiceObservations {
         self.connection.sightings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds what the answers to writes told.
+    /// Adds the observations from the answers to writes.
     pub fn add_sightings(&self, seen: &ServiceObservations) {
         self.connection.sightings.lock().unwrap_or_else(PoisonError::into_inner).take(seen);
     }
@@ -272,7 +272,7 @@ impl Tenant {
     }
 }
 
-/// What readers and writers share.
+/// Shared by readers and writers.
 struct Connection {
     http: Http,
     endpoints: Endpoints,
@@ -285,22 +285,22 @@ struct Connection {
     backoff: Duration,
     page_size: usize,
     request_timeout: Duration,
-    /// What the answers to reads told of the service beside.
+    /// Observations of the service from the answers to reads.
     sightings: Mutex<ServiceObservations>,
 }
 
 impl Connection {
-    /// Notes what an answer told of the service.
+    /// Notes an observation of the service.
     fn note(&self, question: Question, verdict: &'static str, number: Option<u64>) {
         self.sightings.lock().unwrap_or_else(PoisonError::into_inner).note(question, verdict, number);
     }
 
-    /// Where the calls of a lane go.
+    /// The host for the calls of a lane.
     fn origin(&self, lane: Lane) -> &Origin {
         if lane == Lane::Hunting { &self.endpoints.graph } else { &self.endpoints.api }
     }
 
-    /// A token for the calls of a lane: the cached one, or one other than `rejected`. Its tenant and audience are right.
+    /// A token for the calls of a lane: the cached one, or one other than `rejected`. Its tenant and audience are checked.
     async fn token(&self, lane: Lane, rejected: Option<&Token>) -> Result<Token, TenantError> {
         let (tokens, audience, app_id) = match lane {
             Lane::Hunting => (&self.graph_tokens, self.endpoints.graph_audience, claims::GRAPH_APP_ID),
@@ -317,10 +317,10 @@ impl Connection {
         Ok(token)
     }
 
-    /// One request, with a new token and a second try after a 401.
+    /// Sends a request; after a 401, once more with a new token.
     ///
     /// # Errors
-    /// The outer error: no token. The inner one: no usable answer.
+    /// Outer error: no token. Inner error: no usable answer.
     async fn send_on(
         &self,
         lane: Lane,

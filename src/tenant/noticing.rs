@@ -1,6 +1,6 @@
-//! What any answer of the device API tells of the service beside what was asked: its headers, and the forms of its refusals.
+//! Observations of the service that any answer of the device API allows: its headers, and the forms of its refusals.
 //!
-//! Keeps numbers and words of our own, never a text of the service: that may name a tenant, a device or a tag.
+//! Stores numbers and words of our own, never a text of the service, which may name a tenant, a device or a tag.
 
 use reqwest::header::RETRY_AFTER;
 
@@ -12,7 +12,7 @@ use super::http::Answer;
 use super::wire;
 
 impl Connection {
-    /// Notes what an answer tells.
+    /// Notes the observations from an answer.
     pub(super) fn notice(&self, lane: Lane, answer: &Answer) {
         if lane == Lane::Hunting {
             // Microsoft Graph is another service.
@@ -69,7 +69,7 @@ fn unauthorized(text: &str) -> &'static str {
     }
 }
 
-/// The texts of 2026 and of 2021.
+/// The form of a 403: the texts of 2026 and of 2021.
 fn forbidden(text: &str) -> &'static str {
     if text.contains("missing application roles") {
         "missingApplicationRoles"
@@ -88,7 +88,7 @@ fn throttle_code(code: &str) -> &'static str {
     }
 }
 
-/// The limit that a text in lower case names: `maximum allowed 100 per 00:01:00`.
+/// The limit in a lower-case text: `maximum allowed 100 per 00:01:00`.
 fn limit(text: &str) -> (&'static str, Option<u64>) {
     let named = text.split_once("maximum allowed ").and_then(|(_, rest)| rest.split_once(" per "));
     let Some((calls, span)) = named.and_then(|(calls, span)| Some((calls.parse().ok()?, span))) else {

@@ -1,8 +1,8 @@
-//! Percent-encoding of what goes into addresses and forms.
+//! Percent-encoding for addresses and forms.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// RFC 3986's unreserved characters stay as they are.
+/// RFC 3986's unreserved characters stay unchanged.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Percent-encodes everything but unreserved characters: for path parts, query values and forms.

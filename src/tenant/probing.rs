@@ -1,6 +1,6 @@
-//! The probing half of a tenant: carries out what a probe asks about one device.
+//! The probing half of a tenant: sends the calls of a probe about one device.
 //!
-//! Decides nothing: `probe` of the core asks, and a watch journals before anything is written.
+//! Decides nothing: `probe` of the core chooses calls, and a watch journals them before anything is written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,37 +15,37 @@ use super::http::{self, CALL_LIMIT, LIST_LIMIT};
 use super::write::CALL_TIMEOUT;
 use super::{Connection, wire};
 
-/// The longest sleep while a lane is full: a signal is noticed between two.
+/// The longest sleep while a lane is full; signals are noticed in between.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// Asks about one device, and writes to no other. Comes only from [`super::sign_in_to_write`].
+/// Sends calls about one device, and writes to no other. Comes only from [`super::sign_in_to_write`].
 #[derive(Clone)]
 pub struct Prober {
     connection: Arc<Connection>,
 }
 
-/// Called before and after each call of a probe; may end it.
+/// Called before and after each call of a probe; can end it.
 pub trait ProbeWatch {
-    /// Before each call: a call that writes is journaled here. An error ends the probe, and the call is not made.
+    /// Called before each call; journals a call that writes. An error ends the probe, and the call is not sent.
     ///
     /// # Errors
     /// A signal, a journal that cannot be written, a lost lease.
     fn before(&mut self, call: &ProbeCall) -> Result<(), Interrupted>;
 
-    /// After each answer.
+    /// Called after each answer.
     ///
     /// # Errors
     /// As [`ProbeWatch::before`].
     fn after(&mut self, call: &ProbeCall, answer: &Answer) -> Result<(), Interrupted>;
 
-    /// Lets time pass.
+    /// Waits.
     ///
     /// # Errors
     /// A signal.
     fn pause(&mut self, wait: Duration) -> impl Future<Output = Result<(), Interrupted>>;
 }
 
-/// A probe of one device at work.
+/// A probe of one device in progress.
 pub struct ActiveProbe<'a, W> {
     prober: &'a Prober,
     device: Arc<str>,
@@ -59,7 +59,7 @@ impl Prober {
         Prober { connection }
     }
 
-    /// Begins with a device. Every call is admitted by `meter` and told to `watch`. `scale`: how often time runs faster.
+    /// Starts with a device. `meter` admits every call, and `watch` sees it. `scale`: how much faster time runs.
     pub fn probe<'a, W: ProbeWatch>(
         &'a self,
         device: Arc<str>,
@@ -81,7 +81,7 @@ impl<W: ProbeWatch> ProbeClient for ActiveProbe<'_, W> {
             let refused = sent.as_ref().ok().filter(|answer| answer.status == 429);
             let asked = refused.map(|answer| answer.retry_after(&*self.prober.connection.service_clock));
             self.meter.answered(ticket, asked);
-            // A refusal for too many calls had no effect: the same call is made again.
+            // A 429 had no effect, so the same call is sent again.
             if let Some(asked) = asked {
                 throttled.push(asked.is_some());
                 continue;
@@ -110,7 +110,7 @@ impl<W: ProbeWatch> ActiveProbe<'_, W> {
                 Admission::GivenUp(reason) => return Err(Interrupted(reason)),
                 Admission::Wait(wait) => {
                     self.meter.waits(&wait);
-                    // The meter knows the scale by itself.
+                    // The meter knows the scale itself.
                     self.watch.pause(wait.span.min(LONGEST_SLEEP)).await?;
                 }
             }
@@ -118,7 +118,7 @@ impl<W: ProbeWatch> ActiveProbe<'_, W> {
     }
 
     fn understood(&self, answer: &http::Answer) -> Answer {
-        // An error under a good status, or a status that leaves open what was done, is no evidence of anything.
+        // An error with a success status, or a status that leaves the effect open, proves nothing.
         if answer.is_success() && (!answer.is_done() || wire::error_in(&answer.body).is_some()) {
             return Answer::default();
         }
@@ -140,7 +140,7 @@ impl<W: ProbeWatch> ActiveProbe<'_, W> {
 }
 
 impl Prober {
-    /// Sends a call once. No answer is an error without words: evidence has none for it.
+    /// Sends a call once. A missing answer is an error without text, because evidence has none for it.
     async fn send(&self, device: &Arc<str>, call: &ProbeCall) -> Result<http::Answer, ()> {
         let (method, path, body) = request(device, call).ok_or(())?;
         let limit = if matches!(call, ProbeCall::List { .. }) { LIST_LIMIT } else { CALL_LIMIT };
@@ -160,7 +160,7 @@ impl Prober {
     }
 }
 
-/// A call as a request; `None` where an id could leave its place in the path.
+/// A call as a request; `None` if an id could break out of its place in the path.
 fn request(device: &Arc<str>, call: &ProbeCall) -> Option<(Method, String, Option<Vec<u8>>)> {
     match call {
         ProbeCall::List { top, skip, filter } => {
@@ -170,7 +170,7 @@ fn request(device: &Arc<str>, call: &ProbeCall) -> Option<(Method, String, Optio
     }
 }
 
-/// Unlike [`wire::ListQuery`], `$top` may be left out: what happens then is a question.
+/// Unlike [`wire::ListQuery`], `$top` may be absent, because the service's behaviour then is one of the questions.
 fn list_path(top: Option<u32>, skip: u32, filter: Option<&str>) -> String {
     let query = wire::ListQuery {
         filter: filter.map(str::to_owned),

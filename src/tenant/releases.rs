@@ -1,4 +1,4 @@
-//! The newest version that was released, for those who ask. No credential goes along, and nothing is downloaded.
+//! The newest released version, for users who ask. Sends no credential, and downloads nothing.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use serde::Deserialize;
 
 use super::http::{Http, SMALL_LIMIT};
 
-/// Where releases are asked for unless the environment names a mirror.
+/// The address of the releases, unless the environment names a mirror.
 pub const RELEASES: &str = "https://api.github.com/repos/mdetag/mdetag/releases/latest";
 
 /// The newest version, without its `v`.
 ///
 /// # Errors
-/// Why it cannot be known, as the end of "cannot be asked: …".
+/// Why it is unknown, as the end of "cannot be asked: …".
 pub async fn newest(url: &str) -> Result<String, String> {
     #[derive(Deserialize)]
     struct Release {
@@ -44,7 +44,7 @@ pub fn is_newer(version: &str, than: &str) -> bool {
     matches!((numbers(version), numbers(than)), (Some(one), Some(other)) if one > other)
 }
 
-/// Major, minor and patch, where that is all there is.
+/// Major, minor and patch, if the version has nothing else.
 fn numbers(version: &str) -> Option<[u64; 3]> {
     let mut parts = version.split('.').map(|part| {
         let is_number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,7 +1,7 @@
-//! Takes the secrets that this process has sent out of whatever comes back, before anything else sees the answer.
+//! Removes the secrets that this process has sent from every answer, before anything else sees it.
 //!
-//! Covers each secret and any part of it from 23 bytes up, as sent and in base64, and either of them behind the escapes of JSON,
-//! URLs and HTML, however often one is put on the other: who reads the answer decodes them afterwards.
+//! Covers each secret and any part of it from 23 bytes up, as sent and in base64, and both under the escapes of JSON, URLs and
+//! HTML in any number of layers, because readers of the answer decode them afterwards.
 //! Does not know what an answer means.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,16 +16,17 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::decoded::Decoded;
 
-/// What stands in place of a secret. Valid inside a JSON text.
+/// Replaces a secret. Valid inside a JSON text.
 pub(super) const REDACTED: &[u8] = b"[redacted]";
 
-/// A part of a secret counts from twice this length on: such a part holds one whole block, wherever it was cut.
+/// Bytes of a block. A part of a secret counts from twice this length on, because it then contains a whole block, wherever it was
+/// cut.
 const BLOCK: usize = 12;
-/// Escapes upon escapes that are looked through.
+/// Layers of escapes that are decoded.
 const LAYERS: usize = 6;
-/// Shorter texts occur by chance and are no secrets.
+/// Shorter texts occur by chance and are not secrets.
 const SHORTEST: usize = 4;
-/// Secrets that are remembered. A run renews its token once an hour, and a sign-in has a new assertion a try.
+/// Number of secrets that are remembered. A run renews its token once an hour, and a sign-in makes a new assertion per try.
 const REMEMBERED: usize = 32;
 
 /// The secrets in use: tokens, client secret, assertions, headers of credential services.
@@ -46,7 +47,7 @@ impl fmt::Debug for SecretsInUse {
 }
 
 impl SecretsInUse {
-    /// Called before a secret is sent.
+    /// Adds a secret. Called before it is sent.
     pub(super) fn add(&self, secret: &SecretString) {
         let text = secret.expose_secret();
         if text.len() < SHORTEST {
@@ -54,7 +55,7 @@ impl SecretsInUse {
         }
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |known: &SecretString| known.expose_secret() == text;
-        // The client secret goes out with every sign-in, so it stays among the latest.
+        // Every sign-in sends the client secret, so it stays among the latest.
         let known = match state.secrets.iter().position(same) {
             Some(at) => state.secrets.remove(at),
             None => None,
@@ -68,7 +69,7 @@ impl SecretsInUse {
         }
     }
 
-    /// The answer's text without any of them; `None` where it holds none.
+    /// The answer's text without any secret; `None` if it contains none.
     pub(super) fn scrubbed(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let scrubber = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,9 +92,9 @@ impl SecretsInUse {
 
 /// Finds every block of every form of every secret in one pass.
 struct Scrubber {
-    /// `None` only if the automaton could not be built; then every answer counts as one secret.
+    /// `None` only if the automaton could not be built; then every answer counts as a secret.
     automaton: Option<AhoCorasick>,
-    /// For each pattern, every form that holds it and where: tokens of one service begin alike.
+    /// For each pattern, every form that contains it, and where: tokens of one service start alike.
     places: Vec<Vec<(usize, usize)>>,
     forms: Vec<Vec<u8>>,
 }
@@ -105,7 +106,7 @@ impl Scrubber {
         let mut blocks: BTreeMap<&[u8], Vec<(usize, usize)>> = BTreeMap::new();
         for (index, form) in forms.iter().enumerate() {
             let length = form.len().min(BLOCK);
-            // The last block ends where the form ends, so that its tail is covered, too.
+            // The last block ends where the form ends, so that its tail is covered too.
             let last = form.len() - length;
             for start in (0..last).step_by(BLOCK).chain([last]) {
                 blocks.entry(&form[start..start + length]).or_default().push((index, start));
@@ -138,7 +139,7 @@ impl Scrubber {
             if part.end <= kept {
                 continue;
             }
-            // One that overlaps the last is the same text seen at another layer.
+            // A part that overlaps the previous one is the same text at another layer.
             if part.start >= kept {
                 clean.extend_from_slice(&bytes[kept..part.start]);
                 clean.extend_from_slice(REDACTED);
@@ -149,7 +150,7 @@ impl Scrubber {
         Some(clean)
     }
 
-    /// Where a text holds a secret or a long part of one.
+    /// The parts of a text that are a secret or a long part of one.
     fn parts(&self, automaton: &AhoCorasick, bytes: &[u8]) -> Vec<Range<usize>> {
         let mut parts: Vec<Range<usize>> = Vec::new();
         let mut at = 0;
@@ -161,7 +162,7 @@ impl Scrubber {
         parts
     }
 
-    /// As much of any secret as stands around a block of it.
+    /// As much of any secret as surrounds one of its blocks.
     fn extended(&self, bytes: &[u8], found: Range<usize>, pattern: usize) -> Range<usize> {
         let around = |(form, place): &(usize, usize)| {
             let form = &self.forms[*form];
@@ -175,12 +176,12 @@ impl Scrubber {
     }
 }
 
-/// The ways in which a service may write down what it was sent, but for escapes.
+/// The ways in which a service may write what it was sent, apart from escapes.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let mut forms: Vec<Vec<u8>> = vec![secret.into()];
     for shift in 0..3 {
-        // The secret may stand anywhere in what was encoded: three alignments, without the characters at both ends that
-        // also depend on the neighbours.
+        // The secret may be anywhere in the encoded text: three alignments, without the characters at both ends that also depend
+        // on the neighbours.
         let mut bytes = vec![0; shift];
         bytes.extend_from_slice(secret.as_bytes());
         let (first, last) = ((shift * 8).div_ceil(6), bytes.len() * 8 / 6);
@@ -233,7 +234,7 @@ mod tests {
             for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
                 let form = engine.encode(format!("{padding}{SECRET}{padding}"));
                 let clean = scrub(SECRET, &form);
-                // At most the two characters at each end that the neighbours share are left of it.
+                // At most the two characters at each end that the neighbours influence remain.
                 assert!(
                     clean.contains("[redacted]") && clean.len() <= 10 + 2 * (padding.len() * 2 + 2),
                     "{clean}"

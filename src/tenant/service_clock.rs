@@ -1,6 +1,6 @@
-//! The service's clock, as its answers show it: what hosts with different clocks can agree on.
+//! The service's clock, from its answers: a clock that computers with different clocks agree on.
 //!
-//! Sends no request of its own: it learns from the `Date` of answers that come anyway, and until the first one it is the local clock.
+//! Sends no request of its own: it learns from the `Date` of answers, and is the local clock until the first one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mdetag_core::time::{Clock, Timestamp};
 
-/// A `Date` has whole seconds: the service's clock may have been so far past it.
+/// A `Date` has whole seconds, so the service's clock may have been this far past it.
 const RESOLUTION: Duration = Duration::from_secs(1);
 
 /// The local clock, corrected by the last known difference from the service's.
@@ -19,19 +19,19 @@ pub(super) struct ServiceClock {
 }
 
 impl ServiceClock {
-    /// Without any difference yet.
+    /// A clock without any known difference yet.
     pub(super) fn new(local: Arc<dyn Clock>) -> ServiceClock {
         ServiceClock { local, ahead: AtomicI64::new(0) }
     }
 
-    /// The local clock, for what [`ServiceClock::learn`] is told.
+    /// The local clock, for the arguments of [`ServiceClock::learn`].
     pub(super) fn local(&self) -> Timestamp {
         self.local.now()
     }
 
-    /// Learns from an answer with this `Date` to a request that was sent then (by the local clock). The answer was made
-    /// between the two, so the service's clock now is no less than its date and no more than a second and the whole call
-    /// past it; only a difference beyond that is one.
+    /// Learns from an answer with this `Date` to a request that was sent at that time (by the local clock). The answer was made
+    /// between the two, so the service's clock now is at least its date, and at most a second and the whole call later. Only a
+    /// difference beyond that counts.
     pub(super) fn learn(&self, date: Timestamp, sent: Timestamp) {
         let local = self.local.now();
         let ahead = self.ahead.load(Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! Delivers a message to a webhook. Its address is a secret: it is never part of an error, and the answer is not shown.
+//! Delivers a message to a webhook. Its address is a secret: no error contains it, and the answer is not shown.
 //!
-//! Does not know what a message says.
+//! Does not know the content of a message.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use super::http::{Answer, Http, HttpFailure, SMALL_LIMIT};
 
 /// Tries of one message.
 const TRIES: u32 = 3;
-/// The longest wait that a receiver may ask for between two tries.
+/// The longest wait that a receiver may request between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// What to do about an invalid address.
 const WHOLE_ADDRESS: &str = "store the receiver's whole address, which begins with https://";
 
-/// How long a delivery may take.
+/// The time limits of a delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
-    /// Total time of one try.
+    /// Total time limit of one try.
     pub timeout: Duration,
-    /// Wait after the first try that failed; doubles.
+    /// The wait after the first failed try; doubles.
     pub backoff: Duration,
-    /// Total time of all tries.
+    /// Total time limit of all tries.
     pub total: Duration,
 }
 
@@ -37,10 +37,10 @@ impl Default for Delivery {
     }
 }
 
-/// Posts a message. Tries again where the receiver was not reached, is busy or failed itself.
+/// Posts a message. Tries again if the receiver was not reached, is busy or failed.
 ///
 /// # Errors
-/// Why it was not taken, as the end of "cannot be sent: …", without the address.
+/// Why it was not accepted, as the end of "cannot be sent: …", without the address.
 pub async fn deliver(
     address: &SecretString,
     content_type: &'static str,
@@ -87,7 +87,7 @@ fn rejected(answer: &Answer) -> String {
     }
 }
 
-/// What to do about a status.
+/// The advice for a status.
 fn after(status: u16) -> &'static str {
     match status {
         401 | 403 => "the webhook may have expired: make a new one and store its address",
@@ -99,11 +99,11 @@ fn after(status: u16) -> &'static str {
     }
 }
 
-/// Why there is no whole answer, in plain words where the library's are of a programmer.
+/// Why there is no complete answer, in plain words instead of the library's technical ones.
 fn unreached(failure: &HttpFailure) -> String {
     let detail = failure.detail();
     let words = detail.to_ascii_lowercase();
-    // The words of Unix and Windows for one refusal.
+    // Unix and Windows have different words for a refused connection.
     if words.contains("refused") {
         return "nothing listens at the address (connection refused); check its host and port".to_owned();
     }

@@ -1,6 +1,6 @@
 //! The writing half of a tenant: one call in, one reply out.
 //!
-//! Does not decide when a call may be sent, nor what follows from its reply; that is `apply`.
+//! `apply` decides when a call may be sent, and what follows from its reply.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use super::error::{TenantError, TenantErrorKind};
 use super::http::{Answer, CALL_LIMIT, HttpFailure};
 use super::{Connection, Pending, wire};
 
-/// After this long without an answer a call is lost. The service documents no limit; its own gateways give up after
-/// about as long.
+/// A call without an answer after this time counts as lost. The service documents no limit; its own gateways give up after about
+/// as long.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(100);
 
-/// Sends calls. Only `apply` has one.
+/// Sends calls. Only `apply` has it.
 pub trait WriteDevices: Send + Sync {
-    /// Sends one call. Never fails: a lost connection is a reply, too.
+    /// Sends one call. Never fails: a lost connection is a reply too.
     fn send<'a>(&'a self, call: &'a Call) -> Pending<'a, Reply>;
 }
 
-/// Sends to a tenant whose token has the role. Comes only from [`super::sign_in_to_write`].
+/// Sends calls to a tenant whose token has the role. Comes only from [`super::sign_in_to_write`].
 #[derive(Clone)]
 pub struct Writer {
     connection: Arc<Connection>,
@@ -82,7 +82,7 @@ fn reply(connection: &Connection, lane: Lane, answer: &Answer) -> Reply {
     }
 }
 
-/// No token could be had in the middle of a run: nothing was sent.
+/// There was no token in the middle of a run: nothing was sent.
 fn unsigned(error: &TenantError) -> Reply {
     if error.kind == TenantErrorKind::Network {
         return Reply::Lost { detail: error.to_string(), maybe_sent: false };

@@ -1,6 +1,6 @@
 //! State in a store: a journal is a folder of numbered segments, each written once; the lock is a lease.
 //!
-//! A run that ended is merged into one segment, so that later readers ask once.
+//! A finished run is merged into one segment, so that later readers need one request.
 
 use std::collections::VecDeque;
 use std::io::{Cursor, Error, ErrorKind, Read, Result};
@@ -16,7 +16,7 @@ use super::{Backend, LONGEST_LOG, LeaseLost, Log, OwnClock, WriteLease};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
 
-/// How often a change is retried when others change the file too.
+/// How often a change is retried if others change the file too.
 const MOST_ROUNDS: u32 = 64;
 
 /// The state of one tenant in a store.
@@ -29,12 +29,13 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// State in `objects`. Leases are taken through `cells`, by the store's clock, and believed in by `clock`.
+    /// State in `objects`. Leases are taken through `cells` with the store's clock; `clock` measures how long the holder trusts
+    /// its lease.
     pub fn new(objects: Arc<ObjectBucket>, cells: Arc<dyn Cells>, clock: Arc<dyn Clock>) -> Bucket {
         Bucket { objects, cells, clock: OwnClock(clock), lease: Mutex::new(Weak::new()) }
     }
 
-    /// The key of a path of `StateDir::in_store`.
+    /// The key of a path from `StateDir::in_store`.
     fn key(&self, path: &Path) -> Result<String> {
         key(&self.objects, path)
     }
@@ -85,7 +86,7 @@ impl Segment {
     }
 }
 
-/// Every append once, in order: a merged segment stands for those that it holds, also where they are still there.
+/// Every append once, in order. A merged segment replaces the segments it contains, even while they still exist.
 fn chosen(mut segments: Vec<Segment>) -> Vec<Segment> {
     segments.sort_unstable_by_key(|segment| (segment.first, std::cmp::Reverse(segment.last)));
     let mut end = 0;
@@ -97,7 +98,7 @@ fn chosen(mut segments: Vec<Segment>) -> Vec<Segment> {
     segments
 }
 
-/// Refuses a journal that no run writes, before any of it is read.
+/// Refuses a journal that is too large for any run, before any of it is read.
 fn refuse_longer(segments: &[Segment]) -> Result<()> {
     let size = segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.size));
     if size <= LONGEST_LOG {
@@ -142,7 +143,7 @@ impl Backend for Bucket {
             if self.cells.get(&key)?.is_some_and(|cell| cell.bytes == new) {
                 return Ok(());
             }
-            // Those who collided at once would collide again.
+            // Processes that collided would collide again without a spread.
             let spread = (std::process::id().wrapping_mul(2_654_435_761) >> 24) + 1;
             std::thread::sleep(Duration::from_millis(
                 u64::from(spread % 16 + 1) * u64::from(round.min(8) + 1),
@@ -230,7 +231,7 @@ impl Backend for Bucket {
     fn remove_log(&self, path: &Path) -> Result<()> {
         let folder = folder(&self.key(path)?);
         let keys: Vec<String> = self.objects.list(&folder)?.into_iter().map(|(key, _)| key).collect();
-        // The first one makes it a journal: it goes last, so that a removal that was interrupted is found again.
+        // The first segment makes it a journal, so it is removed last: an interrupted removal is found again.
         let Some((first, others)) = keys.split_first() else { return Ok(()) };
         self.objects.remove(others)?;
         self.objects.remove(std::slice::from_ref(first))
@@ -245,18 +246,18 @@ impl Backend for Bucket {
     }
 }
 
-/// A journal that is written to: one object an append.
+/// A journal opened for writing: one object per append.
 #[derive(Debug)]
 struct SegmentLog {
     objects: Arc<ObjectBucket>,
     folder: String,
     last: u64,
     lease: Arc<Lease>,
-    /// Everything that was appended, while it is little and all of it is from here: a merge need not read it again.
+    /// Everything appended so far, if it is small and all from this process: then a merge need not read it again.
     kept: Option<Vec<u8>>,
 }
 
-/// Journals above this are read again to be merged.
+/// Larger journals are read again to be merged.
 const MOST_KEPT: usize = 16 << 20;
 
 impl Log for SegmentLog {
@@ -266,7 +267,7 @@ impl Log for SegmentLog {
         match self.objects.put(&key, bytes.to_vec(), Condition::Absent) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                // Either the answer to our own write was lost, or somebody else goes on with this run.
+                // Either the answer to our own write was lost, or another process continues this run.
                 let found = self.objects.get(&key)?;
                 if found.is_none_or(|cell| cell.bytes != bytes) {
                     return Err(Error::other(LeaseLost("another process goes on with this run".to_owned())));
@@ -296,7 +297,7 @@ impl Log for SegmentLog {
 }
 
 impl SegmentLog {
-    /// Writes one segment for all, and removes them once it lies there whole.
+    /// Writes one segment for all, and removes the others when it is complete.
     fn merge(&self) -> Result<()> {
         super::LeaseHandle::check(&*self.lease).map_err(Error::other)?;
         let segments = segments(&self.objects, &self.folder)?;
@@ -318,7 +319,7 @@ impl SegmentLog {
     }
 }
 
-/// The segments of a journal, one after the other. The first alone: many readers need no more.
+/// The segments of a journal in order. Reads the first alone, because many readers need no more.
 struct Segments {
     objects: Arc<ObjectBucket>,
     folder: String,
@@ -326,16 +327,16 @@ struct Segments {
     read: Cursor<Vec<u8>>,
     ahead: usize,
     delivered: u64,
-    /// Bytes of the next segments that were delivered already.
+    /// Bytes of the next segments that were already delivered.
     skip: u64,
     tries: u32,
 }
 
-/// A run that ends while it is read is merged once; one that is resumed meanwhile, once more.
+/// A run that ends during the read is merged once; one that is also resumed, once more.
 const LOOKS: u32 = 3;
 
 impl Segments {
-    /// Looks which segments there are; false where there are none.
+    /// Lists the segments; `false` if there are none.
     fn look(&mut self) -> Result<bool> {
         let segments = segments(&self.objects, &self.folder)?;
         refuse_longer(&segments)?;
@@ -344,7 +345,7 @@ impl Segments {
         Ok(!self.keys.is_empty())
     }
 
-    /// The next segments. Those that were merged meanwhile lie in another, which says the same.
+    /// Reads the next segments. If they were merged meanwhile, another segment has the same content.
     fn next(&mut self) -> Result<()> {
         let next: Vec<String> = self.keys.drain(..self.ahead.min(self.keys.len())).collect();
         self.ahead = 64;

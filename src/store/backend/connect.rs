@@ -1,6 +1,6 @@
-//! Opens a store with the environment's credentials, and probes once whether it keeps to conditions.
+//! Opens a store with the environment's credentials, and tests once whether it honours conditional writes.
 //!
-//! Reads no environment: the command line hands it in. Unencrypted requests go to loopback only.
+//! Reads no environment: the command line passes it in. Unencrypted requests go only to loopback.
 
 use std::io::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use mdetag_core::time::Clock;
 use super::StoreAddress;
 use super::objects::{Cells, Condition, CountingConnector, ObjectBucket};
 
-/// Says that the store was probed, and how.
+/// Records that the store was tested, and how.
 const MARK: &str = "mdetag-store.json";
 
 /// Opens the store that holds state. `variables`: the environment.
 ///
 /// # Errors
-/// Settings that are wrong.
+/// Invalid settings.
 pub fn connect(
     address: &StoreAddress,
     variables: &[(String, String)],
@@ -37,8 +37,8 @@ pub fn connect(
     Ok(Arc::new(objects))
 }
 
-/// Refuses credentials that sign in to the tenant and to no store, where there are no others: the managed identity that would be
-/// asked in their place is another identity, and elsewhere nobody answers for it.
+/// Refuses credentials that sign in to the tenant and not to a store, if there are no others. Otherwise the managed identity
+/// would be asked, which is another identity, and outside of Azure nothing answers.
 fn check_identity(variables: &[(String, String)]) -> Result<()> {
     let is_set = |wanted: &str| variables.iter().any(|(name, value)| name == wanted && !value.is_empty());
     let is_for_the_store = |(name, _): (&String, &String)| {
@@ -85,7 +85,7 @@ fn blob(
         is_local |= matches!(key, AzureConfigKey::Endpoint) && is_loopback(value);
         builder = builder.with_config(key, value);
     }
-    // App Service, Functions and Container Apps name their own place for the tokens of managed identities.
+    // App Service, Functions and Container Apps name their own endpoint for the tokens of managed identities.
     if let Some((_, endpoint)) = variables.iter().find(|(name, _)| name == "IDENTITY_ENDPOINT") {
         builder = builder.with_config(AzureConfigKey::MsiEndpoint, endpoint);
     }
@@ -121,7 +121,7 @@ fn s3(
     Ok(Arc::new(store))
 }
 
-/// The variables of a cloud, as its own tools name them.
+/// The variables of a cloud's credentials, by the names of its own tools.
 fn cloud_variables<'a>(
     cloud: &'a str,
     variables: &'a [(String, String)],
@@ -143,13 +143,14 @@ fn options(is_local: bool) -> ClientOptions {
         .with_timeout(Duration::from_secs(20))
 }
 
-/// Short enough that a lease can be renewed after a try that failed.
+/// Short enough that a lease can be renewed after a failed try.
 fn retries() -> RetryConfig {
     let backoff = BackoffConfig { max_backoff: Duration::from_secs(2), ..BackoffConfig::default() };
     RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(10), backoff }
 }
 
-/// Probes, the first time, whether writes with a condition are refused where it does not hold: a lease needs nothing else.
+/// At the first use, tests whether the store refuses a conditional write whose condition does not hold. A lease needs nothing
+/// else.
 ///
 /// # Errors
 /// The store does not answer, refuses, or ignores conditions.
@@ -169,11 +170,11 @@ pub fn probe(objects: &ObjectBucket) -> Result<()> {
     objects.put(&key, mark.to_vec(), Condition::Any).map(drop)
 }
 
-/// Does in the store what runs do, with a scratch object: lists, writes on conditions, reads and removes. Returns by how many
-/// milliseconds this computer's clock is ahead of the store's.
+/// Does what runs do, with a scratch object: lists, writes on conditions, reads and removes. Returns how many milliseconds this
+/// computer's clock is ahead of the store's.
 ///
 /// # Errors
-/// What it does not let be done, and why.
+/// The operation that the store does not allow, and why.
 pub fn examine(objects: &ObjectBucket) -> Result<i64> {
     let failed = |what: &str, error: &Error| Error::new(error.kind(), format!("cannot {what}: {error}"));
     let prefix = objects.address().prefix();
@@ -186,7 +187,7 @@ pub fn examine(objects: &ObjectBucket) -> Result<i64> {
     if !kept? {
         return Err(ignores_conditions(objects));
     }
-    // The first write was removed by nobody, the second refused, the third on its condition.
+    // Nobody removed the first write, the second was refused, the third met its condition.
     if read?.is_none_or(|cell| cell.bytes != b"3") {
         return Err(Error::other("what was written is not what is read"));
     }
@@ -227,7 +228,7 @@ mod tests {
     }
 
     fn opened(pairs: &[(&str, &str)]) -> Result<Arc<ObjectBucket>> {
-        // The second test of a process finds it installed.
+        // The second test of a process finds it already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let StatePlace::Store(address) = StatePlace::parse("azblob://account/container/p").unwrap() else {
             panic!()
@@ -236,7 +237,7 @@ mod tests {
         connect(&address, &variables(pairs), &clock)
     }
 
-    /// The whole of a request.
+    /// Reads a whole request.
     fn request(stream: &mut TcpStream) -> String {
         let mut reader = BufReader::new(stream);
         let (mut text, mut length) = (String::new(), 0);
@@ -256,7 +257,7 @@ mod tests {
         text + &String::from_utf8(body).unwrap()
     }
 
-    /// Gives tokens to whoever asks for one, and holds no object.
+    /// A server that gives tokens to anyone who asks, and has no object.
     fn server() -> (String, Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

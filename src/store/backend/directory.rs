@@ -1,6 +1,6 @@
 //! State in a folder: a journal is one file, and the lock is the operating system's.
 //!
-//! Serves the processes of one computer. A folder that several computers mount has no lock that holds.
+//! For the processes of one computer. A folder that several computers mount has no reliable lock.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom, Write};
@@ -11,10 +11,10 @@ use super::{Backend, LONGEST_LOG, LeaseHandle, LeaseLost, Log, WriteLease};
 use crate::store::lock::{self, Lock, LockError};
 use crate::store::state_file;
 
-/// A file is changed in less, unless its process stands still.
+/// The longest wait for another process's change, which takes less unless that process hangs.
 const LONGEST_UPDATE: Duration = Duration::from_secs(10);
 
-/// The folders of this computer. Paths are used as they are.
+/// Folders of this computer. Paths are used unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Directory;
 
@@ -73,7 +73,7 @@ impl Backend for Directory {
         Lock::take(path, holder).map(WriteLease::new)
     }
 
-    /// The operating system frees the lock of a process that is gone, so there is never one to end.
+    /// The operating system frees the lock when a process ends, so there is never one to end.
     fn unlock(&self, path: &Path, by: &str) -> std::result::Result<Option<String>, LockError> {
         if matches!(std::fs::symlink_metadata(path), Err(error) if error.kind() == ErrorKind::NotFound) {
             return Ok(None);
@@ -117,7 +117,7 @@ impl Log for FileLog {
     }
 }
 
-/// The operating system takes a file's lock from no living process.
+/// The operating system never takes a file's lock from a living process.
 impl LeaseHandle for Lock {
     fn check(&self) -> std::result::Result<(), LeaseLost> {
         Ok(())
@@ -138,7 +138,7 @@ fn ends_torn(file: &mut File) -> Result<bool> {
     Ok(last != *b"\n")
 }
 
-/// The names of the files in a folder that end so, without their endings, sorted.
+/// The names of the files in a folder with this ending, without it, sorted.
 fn names(folder: &Path, ending: &str) -> Result<Vec<String>> {
     let listing = match std::fs::read_dir(folder) {
         Ok(listing) => listing,
@@ -159,13 +159,13 @@ fn names(folder: &Path, ending: &str) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    // Elsewhere a file of this length takes the space that it claims.
+    // On other systems a file of this length takes real space.
     #[cfg(unix)]
     #[test]
     fn a_journal_that_is_larger_than_any_run_writes_is_refused_unread() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.jsonl");
-        // Sparse: it takes no space, and would be read for minutes.
+        // Sparse: it takes no space, but would take minutes to read.
         File::create(&path).unwrap().set_len(20 << 30).unwrap();
         let error = Directory.read_log(&path).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);

@@ -1,6 +1,6 @@
-//! What a store's errors mean for people: what happened, where, and what to do next.
+//! A store's errors for people: what happened, where, and what to do next.
 //!
-//! Quotes no answer of the store in full: some repeat the request, its credential among it.
+//! Never quotes a whole answer of the store: some repeat the request with its credential.
 
 use std::error::Error as _;
 use std::io::{Error, ErrorKind};
@@ -30,7 +30,7 @@ pub(super) fn fault(error: &StoreError, address: &StoreAddress, ahead_millis: i6
             "there is no {what} {root}: create it, or correct the name of the state"
         ));
     }
-    // Listings and bulk removals tell their status in words only.
+    // Listings and bulk removals give their status only in words.
     let is_refused =
         matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. })
             || says(&[

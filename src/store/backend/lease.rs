@@ -1,7 +1,7 @@
-//! The lease on a tenant: one object in the store says who may write, until when, and under which number.
+//! The lease on a tenant: an object in the store that says who may write, until when, and with which number.
 //!
-//! A holder believes in its lease for less long than others do, so that two never believe at once. Who took part in neither clock
-//! reads no other computer's: ages are the store's, the holder's patience is its own.
+//! A holder trusts its lease for a shorter time than others do, so that two never trust theirs at once. Nobody reads another
+//! computer's clock: the store's clock gives a lease's age, the holder's own clock its trust.
 
 use std::io::{ErrorKind, Result};
 use std::path::Path;
@@ -19,36 +19,37 @@ use super::{LeaseHandle, LeaseLost, OwnClock};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
 
-/// Others may take a lease that was not renewed for so long, by the store's clock.
+/// A lease that was not renewed for this long, by the store's clock, can be taken by others.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// How often it is renewed.
+/// The time between renewals.
 const RENEWAL: Duration = Duration::from_secs(15);
 
-/// How long its holder believes in it after the last renewal was sent: less than its life, for a request that comes late.
+/// How long the holder trusts its lease after it sent the last renewal: less than the lease's life, in case a request arrives
+/// late.
 const BELIEF: Duration = Duration::from_secs(50);
 
-/// The store tells times in whole seconds.
+/// The store's times have whole seconds.
 const GRAIN: Duration = Duration::from_secs(1);
 
-/// What the lock object says.
+/// The content of the lock object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LockContent {
     holder: String,
     /// Grows with each holder.
     fence: u64,
-    /// Differs with each write: a store's versions may be hashes of the content, and an old one would come back.
+    /// Different in each write. A store's versions may be content hashes, and without it an old version would come back.
     nonce: String,
-    /// Given back.
+    /// Whether it was given back.
     #[serde(default)]
     released: bool,
-    /// Given back for a holder that could not do so.
+    /// Whether it was given back by hand, because its holder could not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     by_hand: bool,
 }
 
-/// A lease that was taken.
+/// A taken lease.
 #[derive(Debug)]
 pub struct Lease {
     cells: Arc<dyn Cells>,
@@ -56,10 +57,10 @@ pub struct Lease {
     clock: OwnClock,
     holder: String,
     fence: u64,
-    /// How long the lease of the holder before had not been renewed, where it was not given back.
+    /// How long the previous holder's lease had not been renewed, if it was not given back.
     inherited: Option<Duration>,
     inner: Mutex<LeaseState>,
-    /// Dropped with the lease: the renewing thread ends.
+    /// Dropped with the lease, which ends the renewing thread.
     alive: Mutex<Option<SyncSender<()>>>,
 }
 
@@ -70,7 +71,7 @@ struct LeaseState {
     lost: Option<String>,
 }
 
-/// Two clocks: one stands still while the computer sleeps, the other may be set.
+/// Two clocks: one stops while the computer sleeps, the other may be set.
 #[derive(Clone, Copy, Debug)]
 struct Moment(Instant, Timestamp);
 
@@ -89,7 +90,7 @@ impl Moment {
 }
 
 impl Lease {
-    /// Takes the lease, or says who has it. `key`: of the lock object.
+    /// Takes the lease, or says who has it. `key`: the key of the lock object.
     ///
     /// # Errors
     /// [`LockError`].
@@ -122,7 +123,7 @@ impl Lease {
             let version = match put {
                 Ok(version) => version,
                 Err(error) => {
-                    // The answer to a write that won may have been lost: the object says who did.
+                    // The answer to a successful write may have been lost: the object says who won.
                     found = cells.get(key).map_err(unusable)?;
                     let won = found.as_ref().filter(|cell| is_own(cell, &own));
                     match won {
@@ -147,7 +148,7 @@ impl Lease {
         Err(LockError::Held { holder: "several processes start at once".to_owned() })
     }
 
-    /// Renews the lease from now on, on a thread of its own, as long as it is held.
+    /// Renews the lease from now on while it is held, on its own thread.
     pub fn keep(lease: &Arc<Lease>) {
         let (alive, ended) = sync_channel(1);
         *lease.alive.lock().unwrap_or_else(PoisonError::into_inner) = Some(alive);
@@ -158,7 +159,7 @@ impl Lease {
                 let Some(lease) = weak.upgrade() else { return };
                 wait = match lease.renew() {
                     Ok(()) => RENEWAL,
-                    // Tried again soon: belief ends before its life does.
+                    // Tried again soon, because trust ends before the lease does.
                     Err(_) => RENEWAL / 5,
                 };
             }
@@ -168,7 +169,7 @@ impl Lease {
     /// Renews the lease once.
     ///
     /// # Errors
-    /// The store does not answer; a lease that is lost stays so.
+    /// The store does not answer. A lost lease stays lost.
     pub fn renew(&self) -> Result<()> {
         self.rewrite(false)
     }
@@ -219,7 +220,7 @@ impl LeaseHandle for Lease {
     }
 
     fn quarantine(&self, call: Duration) -> Option<Duration> {
-        // The last holder may have sent a call until its belief ended.
+        // The previous holder may have sent a call until its trust ended.
         let left = (BELIEF + call).saturating_sub(self.inherited?);
         (!left.is_zero()).then_some(left)
     }
@@ -233,7 +234,7 @@ impl Drop for Lease {
 
 fn written(holder: &str, fence: u64, released: bool) -> LockContent {
     let mut random = [0u8; 16];
-    // Without randomness the time still differs.
+    // Without randomness, the time still differs.
     let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
     let nonce = hex::digits(&random);
     let holder =
@@ -258,10 +259,10 @@ fn is_own(cell: &Cell, own: &LockContent) -> bool {
     parse(cell).is_ok_and(|found| found.nonce == own.nonce)
 }
 
-/// Who holds a lease, or held it last; none where nobody ever did.
+/// The current or last holder of a lease; `None` if nobody ever had it.
 ///
 /// # Errors
-/// The store does not answer, or the object cannot be understood.
+/// The store does not answer, or the object cannot be parsed.
 pub(super) fn last_holder(cells: &dyn Cells, key: &str) -> Result<Option<String>> {
     let Some(cell) = cells.get(key)? else { return Ok(None) };
     let found = parse(&cell)?;
@@ -270,10 +271,10 @@ pub(super) fn last_holder(cells: &dyn Cells, key: &str) -> Result<Option<String>
     Ok(Some(format!("{}, {how} {age} s ago", found.holder)))
 }
 
-/// Ends a lease that was not renewed for its life. Returns its holder, or none if it is free. `by`: who ends it, and why.
+/// Ends a lease that was not renewed for its whole life. Returns its holder, or `None` if it is free. `by`: who ends it, and why.
 ///
 /// # Errors
-/// [`LockError::Held`] where it is renewed still, or taken meanwhile; the store does not answer.
+/// [`LockError::Held`] if it is still renewed, or was taken meanwhile; or the store does not answer.
 pub(super) fn unlock(
     cells: &dyn Cells,
     key: &str,
@@ -295,7 +296,7 @@ pub(super) fn unlock(
     let Err(error) = cells.put(key, bytes(&own), Condition::Is(cell.version)) else {
         return Ok(Some(found.holder));
     };
-    // The answer to our own write may have been lost, or the holder woke, or another took it.
+    // The answer to our own write may have been lost, or the holder woke up, or another process took the lease.
     match cells.get(key).map_err(unusable)? {
         Some(cell) if is_own(&cell, &own) => Ok(Some(found.holder)),
         Some(cell) if error.kind() == ErrorKind::AlreadyExists => {

@@ -1,6 +1,6 @@
-//! State that cannot be reached: readers go on without it.
+//! State that cannot be reached: readers continue without it.
 //!
-//! Stores nothing, and refuses the lease without which no tenant is written.
+//! Stores nothing, and refuses the lease that every write to a tenant needs.
 
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::{Backend, Log, WriteLease};
 use crate::store::lock::LockError;
 use crate::store::path_text::shown;
 
-/// Stands in for a store that does not answer.
+/// Replaces a store that does not answer.
 #[derive(Clone, Copy, Debug)]
 pub struct UnreachableStore;
 

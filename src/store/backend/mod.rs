@@ -1,4 +1,4 @@
-//! Where a tenant's state lies: a folder of this computer, or a store that several computers share.
+//! The storage of a tenant's state: a folder of this computer, or a store that several computers share.
 //!
 //! Knows no format: journals, plans and counts are bytes here. Paths are those of `StateDir`.
 
@@ -29,10 +29,10 @@ use mdetag_core::time::Clock;
 use super::lock::LockError;
 use super::path_text::is_name;
 
-/// More bytes than the journal of any run takes: that of a million changes has less than a quarter of it.
+/// Upper limit of a journal's size in bytes: a journal of a million changes has less than a quarter of it.
 const LONGEST_LOG: u64 = 4 << 30;
 
-/// What keeps the bytes of a tenant's state. What a method has written is durable when it returns.
+/// Stores the bytes of a tenant's state. Everything that a method writes is durable when it returns.
 pub trait Backend: fmt::Debug + Send + Sync {
     /// The bytes of a file, if there are at most `most`.
     ///
@@ -43,14 +43,14 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Replaces a file whole: readers see the old content or the new one.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// It cannot be written.
     fn write(&self, path: &Path, content: &[u8]) -> Result<()>;
 
-    /// Changes a file so that no change of another process is lost. `change` makes the new content of the old one (none where nothing
-    /// is there, at most `most` bytes), and is asked again where another process was faster.
+    /// Changes a file so that no change of another process is lost. `change` makes the new content from the old (`None` if there
+    /// is no file, at most `most` bytes), and is called again if another process was faster.
     ///
     /// # Errors
-    /// Where it cannot be read or written, or others are at it without end; those of `change`.
+    /// It cannot be read or written, or others keep changing it; and the errors of `change`.
     fn update(
         &self,
         path: &Path,
@@ -61,28 +61,28 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// The names of the journals in a folder, without their endings, sorted. A missing folder has none.
     ///
     /// # Errors
-    /// Where the folder cannot be read.
+    /// The folder cannot be read.
     fn logs(&self, folder: &Path) -> Result<Vec<String>>;
 
     /// The names of the plans in a folder of journals, without their endings, sorted. A missing folder has none.
     ///
     /// # Errors
-    /// Where the folder cannot be read.
+    /// The folder cannot be read.
     fn plans(&self, folder: &Path) -> Result<Vec<String>>;
 
-    /// Begins a journal that is not there yet.
+    /// Starts a new journal.
     ///
     /// # Errors
-    /// It is there, or cannot be written.
+    /// It exists already, or cannot be written.
     fn create_log(&self, path: &Path) -> Result<Box<dyn Log>>;
 
-    /// Goes on with a journal. A torn last line is ended first, or it would swallow the next.
+    /// Continues a journal. Ends a torn last line first, or it would swallow the next.
     ///
     /// # Errors
     /// It is missing, or cannot be written.
     fn continue_log(&self, path: &Path) -> Result<Box<dyn Log>>;
 
-    /// Reads a journal from its beginning, as far as it is written.
+    /// Reads a journal from its start, as far as it is written.
     ///
     /// # Errors
     /// It is missing, or cannot be read.
@@ -94,60 +94,62 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// [`LockError`].
     fn hold(&self, path: &Path, holder: &str) -> std::result::Result<WriteLease, LockError>;
 
-    /// Ends the right to write of a holder that is gone, and says who it was; none where nobody has it. `by`: who ends it, and why.
+    /// Takes the right to write from a holder that is gone, and says who it was; `None` if nobody has it. `by`: who does this,
+    /// and why.
     ///
     /// # Errors
-    /// [`LockError::Held`] where its holder is at work.
+    /// [`LockError::Held`] if its holder is working.
     fn unlock(&self, path: &Path, by: &str) -> std::result::Result<Option<String>, LockError>;
 
     /// Removes a file. A missing one is no error.
     ///
     /// # Errors
-    /// Where it cannot be removed.
+    /// It cannot be removed.
     fn remove(&self, path: &Path) -> Result<()>;
 
     /// Removes a journal. A missing one is no error.
     ///
     /// # Errors
-    /// Where it cannot be removed.
+    /// It cannot be removed.
     fn remove_log(&self, path: &Path) -> Result<()>;
 
-    /// Who took the right to write last, without taking it; none where nobody ever did.
+    /// The last process that took the right to write, found without taking it; `None` if nobody ever did.
     ///
     /// # Errors
-    /// Where that cannot be read.
+    /// It cannot be read.
     fn last_holder(&self, path: &Path) -> Result<Option<String>>;
 
-    /// A file that computers change without the right to write to the tenant; none in a folder, where the system locks files.
+    /// A file that several computers change without the right to write to the tenant; `None` in a folder, where the system locks
+    /// files.
     ///
     /// # Errors
-    /// A path that lies elsewhere.
+    /// A path outside of this state.
     fn shared(&self, _path: &Path) -> Result<Option<SharedCell>> {
         Ok(None)
     }
 }
 
-/// A journal that is written to.
+/// A journal opened for writing.
 pub trait Log: fmt::Debug + Send {
-    /// Writes behind the end.
+    /// Appends bytes.
     ///
     /// # Errors
-    /// Where that fails; [`LeaseLost`] where somebody else may write to the tenant now.
+    /// Writing fails; [`LeaseLost`] if another process may write to the tenant now.
     fn append(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// The number of the lease under which it is written: entries carry it. None where no lease is needed.
+    /// The number of the lease that it is written under, which its entries record. `None` if no lease is needed.
     fn fence(&self) -> Option<u64>;
 
-    /// The right to write under which it is written.
+    /// The right to write that it is written under.
     fn hold(&self) -> Option<WriteLease> {
         None
     }
 
-    /// Says that the run ended: what helps later readers may be done now. A failure loses nothing.
+    /// Marks the end of the run, so that work for later readers may be done now. A failure loses nothing.
     fn finish(&mut self) {}
 }
 
-/// The right to write to a tenant: dropped, it is free for others.
+/// The right to write to a tenant. Dropping it frees it for others.
 #[derive(Clone, Debug)]
 pub struct WriteLease(Arc<dyn LeaseHandle>);
 
@@ -157,7 +159,7 @@ impl WriteLease {
         WriteLease(Arc::new(held))
     }
 
-    /// Whether this process alone may write now.
+    /// Whether only this process may write now.
     ///
     /// # Errors
     /// It was not renewed in time: no further call may be sent.
@@ -165,21 +167,21 @@ impl WriteLease {
         self.0.check()
     }
 
-    /// How long calls of the holder before may still be under way, of which each takes `call` at most; none after a clean end.
+    /// How long calls of the previous holder may still be in progress, if each takes at most `call`; `None` after a clean end.
     pub fn quarantine(&self, call: std::time::Duration) -> Option<std::time::Duration> {
         self.0.quarantine(call)
     }
 }
 
-/// What keeps a right to write.
+/// Keeps a right to write.
 pub trait LeaseHandle: fmt::Debug + Send + Sync {
-    /// As [`WriteLease::check`].
+    /// Like [`WriteLease::check`].
     ///
     /// # Errors
-    /// As [`WriteLease::check`].
+    /// Like [`WriteLease::check`].
     fn check(&self) -> std::result::Result<(), LeaseLost>;
 
-    /// As [`WriteLease::quarantine`].
+    /// Like [`WriteLease::quarantine`].
     fn quarantine(&self, call: std::time::Duration) -> Option<std::time::Duration>;
 }
 
@@ -193,12 +195,12 @@ impl fmt::Debug for OwnClock {
     }
 }
 
-/// Somebody else may write to the tenant.
+/// Another process may write to the tenant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the lease on the tenant was lost: {0}")]
 pub struct LeaseLost(pub String);
 
-/// Whether an error says that the lease was lost.
+/// Whether an error means that the lease was lost.
 pub fn is_lease_lost(error: &std::io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<LeaseLost>())
 }

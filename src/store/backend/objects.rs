@@ -1,6 +1,6 @@
-//! Objects of a store, for callers that wait: whole objects by key, written on conditions, and the store's clock.
+//! Objects of a store, for blocking callers: whole objects by key, conditional writes, and the store's clock.
 //!
-//! Knows no layout. Appending is not offered: what the stores call so is not the same on both.
+//! Knows no layout. Does not offer appending, because it differs between the stores.
 
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
@@ -26,44 +26,44 @@ use mdetag_core::time::{Clock, Timestamp};
 use super::fault::fault;
 use super::{OwnClock, StoreAddress};
 
-/// The most objects that are read or removed at a time.
+/// The most objects that are read or removed at the same time.
 const SIDE_BY_SIDE: usize = 32;
 
-/// The largest object that is changed under a condition: the pending changes of a million devices have a quarter of it.
+/// The largest object that is changed under a condition: the pending changes of a million devices take a quarter of it.
 const MOST_CELL: u64 = 1 << 30;
 
-/// A list of a folder ends within so long: it takes a page for each thousand objects.
+/// The time limit of listing a folder, which takes a page per thousand objects.
 const LONGEST_LIST: Duration = Duration::from_secs(60);
 
-/// The most objects of a folder: ten years of a run every five minutes, with every part of their journals.
+/// The most objects in a folder: ten years of a run every five minutes, with all parts of their journals.
 const MOST_KEYS: usize = 5_000_000;
 
 /// A version of an object.
 #[derive(Clone, Debug)]
 pub struct Version(UpdateVersion);
 
-/// An object with its version and when the store took it, by the store's clock.
+/// An object with its version and the time at which the store accepted it, by the store's clock.
 #[derive(Clone, Debug)]
 pub struct Cell {
     pub bytes: Vec<u8>,
     pub version: Version,
-    /// When the store took it.
+    /// When the store accepted it.
     pub modified: Timestamp,
 }
 
-/// When a write may happen.
+/// The condition of a write.
 #[derive(Clone, Debug)]
 pub enum Condition {
     Any,
-    /// Where nothing is there.
+    /// The object does not exist.
     Absent,
-    /// Where still this version is there.
+    /// The object still has this version.
     Is(Version),
 }
 
-/// The few objects that a lease needs.
+/// The few operations that a lease needs.
 pub trait Cells: std::fmt::Debug + Send + Sync {
-    /// An object; none where nothing is there.
+    /// An object; `None` if it does not exist.
     ///
     /// # Errors
     /// The store does not answer, or refuses.
@@ -72,7 +72,7 @@ pub trait Cells: std::fmt::Debug + Send + Sync {
     /// Writes an object.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyExists`] where the condition does not hold. An answer that was lost on the way may say so too.
+    /// [`ErrorKind::AlreadyExists`] if the condition does not hold. A write whose answer was lost may also end like this.
     fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version>;
 
     fn now(&self) -> Timestamp;
@@ -91,24 +91,24 @@ impl SharedCell {
         SharedCell { cells, key }
     }
 
-    /// As [`Cells::get`].
+    /// Like [`Cells::get`].
     ///
     /// # Errors
-    /// As [`Cells::get`].
+    /// Like [`Cells::get`].
     pub fn get(&self) -> Result<Option<Cell>> {
         self.cells.get(&self.key)
     }
 
-    /// As [`Cells::put`].
+    /// Like [`Cells::put`].
     ///
     /// # Errors
-    /// As [`Cells::put`].
+    /// Like [`Cells::put`].
     pub fn put(&self, bytes: Vec<u8>, condition: Condition) -> Result<Version> {
         self.cells.put(&self.key, bytes, condition)
     }
 }
 
-/// What was asked of a store, and how far its clock is from ours.
+/// The number of requests and bytes, and the difference between the store's clock and ours.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     requests: AtomicU64,
@@ -123,7 +123,7 @@ pub struct ObjectBucket {
     traffic: Arc<Traffic>,
     address: StoreAddress,
     clock: OwnClock,
-    /// Why no list is asked for any more.
+    /// Why no further list is requested.
     endless: OnceLock<String>,
 }
 
@@ -131,13 +131,13 @@ impl ObjectBucket {
     /// Objects of `address` in a store that `open` makes with the connector.
     ///
     /// # Errors
-    /// Where no thread can be started, or the store's settings are wrong.
+    /// No thread can be started, or the store's settings are invalid.
     pub(super) fn new(
         address: StoreAddress,
         clock: Arc<dyn Clock>,
         open: impl FnOnce(CountingConnector) -> object_store::Result<Arc<dyn ObjectStore>>,
     ) -> Result<ObjectBucket> {
-        // Its own thread: callers wait, some of them inside of another runtime.
+        // A runtime of its own, because callers block, some of them inside another runtime.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("state store")
@@ -159,18 +159,18 @@ impl ObjectBucket {
         (self.traffic.requests.load(Ordering::Relaxed), self.traffic.bytes.load(Ordering::Relaxed))
     }
 
-    /// How far the store's clock was ahead of ours when it answered last.
+    /// How far the store's clock was ahead of ours at its last answer.
     pub(super) fn ahead_millis(&self) -> i64 {
         self.traffic.ahead_millis.load(Ordering::Relaxed)
     }
 
-    /// Keys that begin with a folder's, with their sizes, sorted.
+    /// The keys in a folder with their sizes, sorted.
     ///
     /// # Errors
     /// The store does not answer, or refuses.
     pub fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
         let (store, folder) = (self.store.clone(), Key::from(folder));
-        // A command lists several folders: the first list that does not end is the last that is waited for.
+        // A command lists several folders: after one list without an end, no further one is awaited.
         if let Some(why) = self.endless.get() {
             return Err(Error::other(why.clone()));
         }
@@ -178,7 +178,7 @@ impl ObjectBucket {
         listed.map_err(|why| Error::other(self.endless.get_or_init(|| why).clone()))
     }
 
-    /// Several objects, in this order; each has at most this many bytes.
+    /// Several objects, in this order; each may have at most `most` bytes.
     ///
     /// # Errors
     /// One is missing or larger, or the store does not answer, or refuses.
@@ -193,7 +193,7 @@ impl ObjectBucket {
         whole.collect()
     }
 
-    /// An object of at most so many bytes; none where nothing is there.
+    /// An object of at most `most` bytes; `None` if it does not exist.
     ///
     /// # Errors
     /// It is larger, or the store does not answer, or refuses.
@@ -210,14 +210,14 @@ impl ObjectBucket {
         }))
     }
 
-    /// Removes objects. What is not there is removed already.
+    /// Removes objects. A missing one counts as removed.
     ///
     /// # Errors
     /// The store does not answer, or refuses.
     pub fn remove(&self, keys: &[String]) -> Result<()> {
         let (store, keys) = (self.store.clone(), keys.to_vec());
         self.wait(async move {
-            // Hundreds go with one request.
+            // One request removes hundreds.
             let keys = stream::iter(keys).map(|key| Ok(Key::from(key))).boxed();
             let removed = store.delete_stream(keys).filter_map(|ended| async move {
                 match ended {
@@ -241,7 +241,7 @@ impl ObjectBucket {
         });
         let is_on_worker = tokio::runtime::Handle::try_current()
             .is_ok_and(|handle| handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
-        // Other tasks of this worker must go on meanwhile.
+        // Other tasks of this worker must be able to continue.
         let ended =
             if is_on_worker { tokio::task::block_in_place(|| receiver.recv()) } else { receiver.recv() };
         let ahead = self.traffic.ahead_millis.load(Ordering::Relaxed);
@@ -249,8 +249,8 @@ impl ObjectBucket {
     }
 }
 
-/// The keys of a listing with their sizes, sorted. Each request has its own time limit; this one is for all of them together: a
-/// store may always name one more page. `Err` says in which way it has no end.
+/// The keys of a listing with their sizes, sorted. Each request has its own time limit; this one is for all together, because a
+/// store may always name one more page. `Err` says in which way the list has no end.
 async fn whole_list(
     mut listing: impl Stream<Item = object_store::Result<ObjectMeta>> + Unpin,
     longest: Duration,
@@ -270,7 +270,7 @@ async fn whole_list(
     tokio::time::timeout(longest, read).await.unwrap_or_else(late)
 }
 
-/// The whole of an object; none where it has more bytes, whatever the store said of its size before.
+/// The whole object; `None` if it has more bytes, whatever size the store stated.
 async fn whole(
     store: Arc<dyn ObjectStore>,
     key: Key,
@@ -325,14 +325,14 @@ impl Cells for ObjectBucket {
 
 impl Drop for ObjectBucket {
     fn drop(&mut self) {
-        // A runtime may not be waited for inside of another one.
+        // Dropping a runtime inside another one must not block.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// Counts requests and reads the store's clock off their answers.
+/// Counts requests, and reads the store's clock from their answers.
 #[derive(Clone, Debug)]
 pub(super) struct CountingConnector {
     traffic: Arc<Traffic>,

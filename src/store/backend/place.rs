@@ -1,4 +1,4 @@
-//! Where state lies, as flags, the environment and `mdetag.yaml` name it: a folder, or a prefix in a store.
+//! The place of the state as flags, the environment and `mdetag.yaml` name it: a folder, or a prefix in a store.
 //!
 //! Opens nothing.
 
@@ -16,7 +16,7 @@ pub enum StatePlace {
     Store(StoreAddress),
 }
 
-/// A prefix in a store. Its text is what people write, without a slash at the end.
+/// A prefix in a store. Its text is as people write it, without a slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreAddress {
     /// `azblob://ACCOUNT/CONTAINER/PREFIX`.
@@ -35,10 +35,10 @@ pub enum StoreAddress {
 }
 
 impl StatePlace {
-    /// Understands what somebody wrote. A relative folder stays relative.
+    /// Parses the text of a user. A relative folder stays relative.
     ///
     /// # Errors
-    /// A sentence, where it looks like the address of a store and is none.
+    /// A sentence, if it looks like the address of a store but is not one.
     pub fn parse(text: &str) -> Result<StatePlace, String> {
         match text.split_once("://") {
             Some((scheme, rest)) => StoreAddress::parse(scheme, rest)
@@ -48,7 +48,7 @@ impl StatePlace {
         }
     }
 
-    /// The folder, where it is one.
+    /// The folder, if it is one.
     pub fn folder(&self) -> Option<&Path> {
         match self {
             StatePlace::Folder(folder) => Some(folder),
@@ -96,7 +96,7 @@ impl StoreAddress {
         }
     }
 
-    /// The store without the prefix, as `MDETAG_ALLOW_HOSTS` names it.
+    /// The store without the prefix, in the form of `MDETAG_ALLOW_HOSTS`.
     pub fn root(&self) -> String {
         match self {
             StoreAddress::Blob { account, container, .. } => format!("azblob://{account}/{container}"),

@@ -1,4 +1,4 @@
-//! Lines as they are written and read back.
+//! Lines are written and parsed back.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Where outputs may go.
+//! The places that outputs may go to.
 //!
 //! Tests only.
 

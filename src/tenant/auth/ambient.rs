@@ -1,6 +1,6 @@
-//! Credentials that the surroundings offer: managed identities, and a login that the Azure CLI keeps.
+//! Credentials of the environment: managed identities, and an existing login of the Azure CLI.
 //!
-//! Does not start a login: nothing here prompts.
+//! Starts no login: nothing here prompts.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -19,7 +19,7 @@ use super::choose::is_near;
 use super::issued::{IssuedToken, granted, number, unreachable_service};
 use super::{CredentialSource, TokenSource};
 
-/// A virtual machine's identity service is one hop away; elsewhere nothing answers, and nobody should wait for that.
+/// A virtual machine's identity service is one hop away. On other computers nothing answers, and nobody should wait for that.
 const PROBE: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
@@ -36,7 +36,7 @@ pub(super) async fn imds(
     ask(source, url, "2018-02-01", header, CredentialSource::ManagedIdentity, timeout).await
 }
 
-/// The managed identity of App Service and its relatives.
+/// The managed identity of App Service and similar services.
 pub(super) async fn app_service(
     source: &TokenSource,
     url: &Url,
@@ -76,14 +76,14 @@ async fn ask(
             Ok(answer) if answer.status != 429 && answer.status < 500 || attempt == TRIES => {
                 return Err(refused(&answer, kind, source));
             }
-            // Nothing there at all is an answer, too: no second try.
+            // If nothing is there at all, a second try is useless.
             Err(trouble) => return Err(unreachable_service(&host, &trouble)),
             Ok(_) => tokio::time::sleep(source.backoff.saturating_mul(1 << (attempt - 1))).await,
         }
     }
 }
 
-/// App Service gives the end as seconds since the epoch, in place of a life.
+/// App Service gives the end as seconds since the epoch, instead of a life.
 fn life(answer: &Answer, now: Timestamp) -> Option<Duration> {
     let document: Value = serde_json::from_slice(&answer.body).ok()?;
     let ends = i64::try_from(number(document.get("expires_on")?)?).ok()?;

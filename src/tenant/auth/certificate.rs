@@ -1,6 +1,6 @@
-//! A certificate with its key, and the assertion that it signs: PS256, named by the certificate's SHA-256.
+//! A certificate with its key, and the assertions that it signs: PS256, identified by the certificate's SHA-256.
 //!
-//! Reads PEM only. PKCS#12 would take several crates and weak ciphers; the error says how to convert.
+//! Reads only PEM. PKCS#12 would need several crates and weak ciphers; the error says how to convert it.
 
 use std::path::Path;
 
@@ -19,10 +19,10 @@ use crate::store::regular_file;
 use crate::tenant::error::{TenantError, TenantErrorKind};
 use mdetag_core::time::Timestamp;
 
-/// Bytes of a certificate file with its chain and key; real ones have some kilobytes.
+/// The largest certificate file with its chain and key, in bytes; real ones have a few kilobytes.
 const MOST_CERTIFICATE: u64 = 1 << 20;
 
-/// How long an assertion lives, in seconds: long enough for a slow clock, short enough to be worthless in a log.
+/// The life of an assertion in seconds: long enough for a wrong clock, short enough to be worthless in a log.
 const LIFE: i64 = 540;
 
 /// Signs assertions for one application.
@@ -32,10 +32,10 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// Reads a PEM file with a certificate and its RSA key, in any order; of a chain, the certificate of the key is used.
+    /// Reads a PEM file with a certificate and its RSA key, in any order. Of a chain, the certificate of the key is used.
     ///
     /// # Errors
-    /// The file cannot be read, or holds no such pair; PKCS#12 and encrypted keys with the command that converts them.
+    /// The file cannot be read, or has no such pair; for PKCS#12 and encrypted keys, with the command that converts them.
     pub(super) fn load(path: &Path) -> Result<Signer, TenantError> {
         let shown = shown(path);
         let bytes = regular_file::bytes(path, MOST_CERTIFICATE).map_err(|why| {
@@ -69,7 +69,7 @@ impl Signer {
         if certificates.is_empty() {
             return Err("holds no certificate; it needs the certificate and the key, one after the other");
         }
-        // A certificate holds its public key in the encoding that the key pair uses too.
+        // A certificate contains its public key in the same encoding as the key pair.
         let public = key.public().as_ref();
         let own = certificates.iter().find(|der| der.windows(public.len()).any(|window| window == public));
         let own = own.ok_or("holds a certificate and a key that do not belong together")?;

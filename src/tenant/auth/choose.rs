@@ -1,6 +1,6 @@
-//! Which credential is used: the first that is there, named in the log, never a prompt.
+//! Chooses the credential: the first available one, which the log names. Never prompts.
 //!
-//! Reads no environment itself: it is handed a way to look variables up.
+//! Reads no environment itself: the caller passes a function that looks variables up.
 
 use std::path::PathBuf;
 
@@ -15,12 +15,12 @@ use super::{Credential, CredentialKind, CredentialSource, IdentityOptions};
 
 const IMDS: &str = "http://169.254.169.254";
 
-/// Chooses the credential: explicit settings first, then the environment in the documented order, then what the computer
-/// itself offers. `variable` looks an environment variable up; empty ones count as absent.
+/// Chooses the credential: explicit settings first, then the environment in the documented order, then what the computer offers.
+/// `variable` looks up an environment variable; empty ones count as absent.
 ///
 /// # Errors
-/// A setting that cannot be used, half a credential (a secret without a client id), or a kind that was asked for and is
-/// not there; each says what is missing.
+/// An unusable setting, half a credential (a secret without a client id), or an explicitly requested kind that is not available;
+/// each error says what is missing.
 pub fn choose(
     options: &IdentityOptions,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -45,7 +45,7 @@ pub fn choose(
                 | CredentialKind::GitHub { .. }
         );
         if registered && (tenant.is_none() || client.is_none()) {
-            // GitHub offers its variables to every job; they mean nothing here until somebody names an application.
+            // GitHub gives its variables to every job. They matter only if somebody names an application.
             if *source == CredentialSource::GitHub && options.source.is_none() && client.is_none() {
                 continue;
             }
@@ -62,7 +62,7 @@ pub fn choose(
     ))
 }
 
-/// The credential of one kind, if it is there.
+/// The credential of one kind, if it is available.
 fn found(
     source: CredentialSource,
     asked: bool,
@@ -108,7 +108,7 @@ fn azure_cli() -> PathBuf {
     PathBuf::from(if cfg!(windows) { "az.cmd" } else { "az" })
 }
 
-/// A credential service of this computer: loopback, or the link-local addresses where clouds keep theirs.
+/// Whether a host is a credential service of this computer: loopback, or a link-local address that clouds use for it.
 pub(super) fn is_near(host: &str) -> bool {
     is_loopback(host) || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_link_local())
 }
@@ -128,14 +128,14 @@ fn service_url(name: &str, text: &str, plain: fn(&str) -> bool) -> Result<Url, T
     }
 }
 
-/// Ids stand in the path of the sign-in URL.
+/// Checks an id, which becomes a part of the sign-in URL.
 fn check_id(what: &str, id: Option<&str>) -> Result<(), TenantError> {
     let Some(id) = id else { return Ok(()) };
     let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
     if plain && id.bytes().any(|byte| byte.is_ascii_alphanumeric()) && id.len() <= 128 {
         return Ok(());
     }
-    // It is not quoted: what stands in the wrong variable is often the secret.
+    // Not quoted: a value in the wrong variable is often the secret.
     Err(TenantError::new(TenantErrorKind::Configuration, format!("the given {what} is not a valid id"))
         .help("write the id as the Entra admin center shows it, without blanks or line ends: 11111111-2222-3333-4444-555555555555"))
 }

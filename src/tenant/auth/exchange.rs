@@ -1,6 +1,6 @@
-//! The sign-in itself: the client-credentials request, its retries, and its failures in words.
+//! The sign-in: the client-credentials request, its retries, and its errors in words.
 //!
-//! Managed identities and the Azure CLI, which need no such request, are in `ambient`.
+//! `ambient` has managed identities and the Azure CLI, which need no such request.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const TRIES: u32 = 5;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
 
-/// Gets a token, whatever the credential; tries again where that can help.
+/// Gets a token with any credential, and tries again if that can help.
 pub(super) async fn acquire(source: &TokenSource) -> Result<IssuedToken, TenantError> {
     match &source.credential.kind {
         CredentialKind::AppService { url, header } => ambient::app_service(source, url, header).await,
@@ -51,7 +51,7 @@ async fn client_credentials(source: &TokenSource) -> Result<IssuedToken, TenantE
     let mut attempt = 0;
     loop {
         attempt += 1;
-        // A new assertion each time: its id may be used once, and files and services rotate theirs.
+        // A new assertion each time: its id may be used only once, and files and services rotate theirs.
         let proof = proof(source, client, &path).await?;
         let form = form(client, source.audience, &proof);
         let request = source.http.request(Method::POST, &source.login, &path, None).form(form);
@@ -69,7 +69,7 @@ async fn client_credentials(source: &TokenSource) -> Result<IssuedToken, TenantE
                 if !passing || attempt == TRIES {
                     return Err(failure.error(&answer, kind, source));
                 }
-                // A sign-in that asks for more than a minute is down for this run.
+                // A sign-in service that asks to wait for more than a minute counts as down for this run.
                 let asked = answer.retry_after(&*source.clock).unwrap_or(wait);
                 let wait = asked.max(wait).min(Duration::from_secs(60));
                 tracing::warn!(
@@ -90,7 +90,7 @@ async fn client_credentials(source: &TokenSource) -> Result<IssuedToken, TenantE
     }
 }
 
-/// What proves the application's identity.
+/// The proof of the application's identity.
 enum Proof {
     Secret(SecretString),
     Assertion(SecretString),
@@ -104,7 +104,7 @@ impl Proof {
     }
 }
 
-/// Bytes of a token file; real ones have two kilobytes.
+/// The largest token file, in bytes; real ones have two kilobytes.
 const MOST_TOKEN: u64 = 1 << 20;
 
 async fn proof(source: &TokenSource, client: &str, path: &str) -> Result<Proof, TenantError> {
@@ -115,7 +115,7 @@ async fn proof(source: &TokenSource, client: &str, path: &str) -> Result<Proof, 
             Proof::Assertion(signer.assertion(client, &url, source.clock.now())?)
         }
         CredentialKind::FederatedFile(file) => {
-            // Read each time: the platform replaces the file before its token ends.
+            // Read each time, because the platform replaces the file before its token ends.
             let text = regular_file::text(file, MOST_TOKEN).map_err(|why| {
                 let what = format!("AZURE_FEDERATED_TOKEN_FILE: {} cannot be read: {why}", shown(file));
                 TenantError::new(TenantErrorKind::Configuration, what)
@@ -185,7 +185,7 @@ async fn github(
     }
 }
 
-/// The error for a token whose claims cannot be read.
+/// The error for a token with unreadable claims.
 pub(super) fn unreadable(source: CredentialSource) -> TenantError {
     TenantError::new(
         TenantErrorKind::SignIn,
@@ -197,7 +197,7 @@ pub(super) fn unreadable(source: CredentialSource) -> TenantError {
     .help("check that the sign-in host is right")
 }
 
-/// What the sign-in service says about a failure.
+/// The sign-in service's answer to a failed sign-in.
 struct SignInRefusal {
     word: String,
     description: String,

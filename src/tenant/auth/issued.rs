@@ -1,6 +1,6 @@
-//! The token in an answer, of Entra and of managed identities alike, and the errors that both know.
+//! The token in an answer of Entra or of a managed identity, and the errors that both have.
 //!
-//! Asks nobody; that is `exchange` and `ambient`.
+//! Sends nothing; `exchange` and `ambient` do.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use super::CredentialSource;
 use crate::tenant::error::{TenantError, TenantErrorKind};
 use crate::tenant::http::{Answer, CERTIFICATES, HttpFailure};
 
-/// A token as it was granted.
+/// A granted token.
 pub(super) struct IssuedToken {
     pub(super) token: SecretString,
-    /// How long it lives from now.
+    /// Its life from now.
     pub(super) life: Option<Duration>,
     pub(super) source: CredentialSource,
 }
 
-/// The token in a 2xx answer, of Entra and of managed identities alike. Numbers may be text.
+/// The token in a 2xx answer of Entra or of a managed identity. Numbers may be text.
 pub(super) fn granted(answer: &Answer, source: CredentialSource) -> Result<IssuedToken, TenantError> {
     let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let field = |name: &str| document.as_ref().and_then(|document| document.get(name));
     if field("error").is_some_and(|error| !error.is_null()) {
-        // Its words are not shown: this body was not scrubbed of the token that it holds.
+        // Its words are not shown, because this body was not scrubbed of its token.
         let what = format!("the sign-in with {} answered with a token and an error at once", source.name());
         return Err(TenantError::new(TenantErrorKind::SignIn, what));
     }

@@ -1,8 +1,8 @@
-//! What Entra's numbers mean and how to cure them. Decisions key on the `error` word; the numbers are for people.
+//! The meaning of Entra's error numbers, and how to fix them. Code decides by the `error` word; the numbers are for people.
 //!
-//! Knows a dozen of some hundreds: the ones that an application meets.
+//! Knows a dozen of several hundred: the ones that an application meets.
 
-/// Meaning and cure of an AADSTS number.
+/// The meaning of an AADSTS number, and the fix.
 pub(super) fn meaning(number: u64) -> Option<(&'static str, &'static str)> {
     Some(match number {
         90002 => (
@@ -57,8 +57,8 @@ pub(super) fn meaning(number: u64) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// Whether the number may go away by itself: a federated credential needs minutes to spread after it was made. The newer
-/// numbers name the issuer (700211) or the subject (700213) that does not fit, which no waiting changes.
+/// Whether the error may go away by itself: a new federated credential needs minutes to spread. The newer numbers name the issuer
+/// (700211) or the subject (700213) that does not match, and waiting does not change that.
 pub(super) fn spreads(number: u64) -> bool {
     number == 70_021
 }

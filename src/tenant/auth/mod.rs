@@ -1,4 +1,4 @@
-//! Who we are: which credential signs in, and the tokens that it gets, kept in memory and renewed before they end.
+//! The identity: the credential that signs in, and its tokens, kept in memory and renewed before they end.
 //!
 //! Writes nothing to disk, prompts nobody, and keeps secrets in types that cannot be printed.
 
@@ -29,18 +29,18 @@ use super::http::Http;
 pub use choose::choose;
 pub(super) use issued::unreachable_service;
 
-/// What flags and `mdetag.yaml` say about the identity. No secret among them.
+/// The identity in flags and `mdetag.yaml`. Contains no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityOptions {
     /// `tenantId` of the profile, or of a flag.
     pub tenant_id: Option<String>,
     /// `clientId` of the profile, or of a flag.
     pub client_id: Option<String>,
-    /// The one kind to use, in place of the first that fits.
+    /// The kind to use, instead of the first available one.
     pub source: Option<CredentialSource>,
 }
 
-/// The credential that was chosen. `Debug` shows its kind and the public ids only.
+/// The chosen credential. `Debug` shows only its kind and the public ids.
 #[derive(Clone)]
 pub struct Credential {
     kind: CredentialKind,
@@ -63,7 +63,7 @@ enum CredentialKind {
     },
     Imds(Url),
     AzureCli(PathBuf),
-    /// A managed identity if one answers, else the Azure CLI: which of them cannot be known without asking.
+    /// A managed identity if one answers, else the Azure CLI. Which one it is cannot be known without asking.
     Ambient(Url, PathBuf),
 }
 
@@ -81,12 +81,12 @@ impl Credential {
         }
     }
 
-    /// The tenant that it signs in to, where one is configured: an id or a domain.
+    /// The configured tenant to sign in to, if any: an id or a domain.
     pub fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
 
-    /// The client id, where one is configured.
+    /// The configured client id, if any.
     pub fn client(&self) -> Option<&str> {
         self.client.as_deref()
     }
@@ -94,12 +94,12 @@ impl Credential {
 
 #[cfg(test)]
 impl Credential {
-    /// The Azure CLI, or whatever stands in for it.
+    /// The Azure CLI, or a program that replaces it.
     pub(super) fn azure_cli_at(program: PathBuf, tenant: &str) -> Credential {
         Credential { kind: CredentialKind::AzureCli(program), tenant: Some(tenant.to_owned()), client: None }
     }
 
-    /// A managed identity at `imds` if one answers there, else the program.
+    /// A managed identity at `imds` if one answers, else the program.
     pub(super) fn ambient_at(imds: &str, program: PathBuf) -> Credential {
         let url = Url::parse(imds).expect("tests name a URL");
         Credential { kind: CredentialKind::Ambient(url, program), tenant: None, client: None }
@@ -122,9 +122,9 @@ pub(super) struct Token {
     pub(super) secret: SecretString,
     pub(super) claims: Claims,
     pub(super) source: CredentialSource,
-    /// From here on it is renewed; some time before it ends.
+    /// The time from which it is renewed, some time before it ends.
     renew_at: Timestamp,
-    /// Which acquisition it came from.
+    /// The number of its sign-in.
     generation: u64,
 }
 
@@ -135,9 +135,9 @@ pub(super) struct TokenSource {
     pub(super) credential: Credential,
     pub(super) audience: &'static str,
     pub(super) clock: Arc<dyn Clock>,
-    /// First wait after a failed try; doubles.
+    /// The first wait after a failed try; doubles.
     pub(super) backoff: Duration,
-    /// Total time of one call at most.
+    /// The longest total time of one call.
     request_timeout: Duration,
     cache: Mutex<Option<Token>>,
 }
@@ -156,12 +156,12 @@ impl TokenSource {
         TokenSource { http, login, credential, audience, clock, backoff, request_timeout, cache }
     }
 
-    /// The time that one call of the sign-in has: its usual time, or less where less is asked for.
+    /// The time limit of a sign-in call: its usual time, or a shorter requested one.
     pub(super) fn timeout(&self, usual: Duration) -> Duration {
         usual.min(self.request_timeout)
     }
 
-    /// A token with some life left. Callers that come together wait for one sign-in.
+    /// A token with some life left. Concurrent callers share one sign-in.
     pub(super) async fn token(&self) -> Result<Token, TenantError> {
         let mut cache = self.cache.lock().await;
         let generation = match &*cache {
@@ -174,7 +174,7 @@ impl TokenSource {
         Ok(token)
     }
 
-    /// A token other than `rejected`, which the service did not take although its time had not come.
+    /// A token other than `rejected`, which the service refused although it had not expired.
     pub(super) async fn renewed(&self, rejected: &Token) -> Result<Token, TenantError> {
         let mut cache = self.cache.lock().await;
         if let Some(token) = cache.as_ref().filter(|token| token.generation > rejected.generation) {

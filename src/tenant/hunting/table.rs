@@ -1,6 +1,6 @@
-//! The result of a hunting query as it arrives: only the wanted columns are kept.
+//! Parses the result of a hunting query, and keeps only the wanted columns.
 //!
-//! Does not judge whether the service cut the result.
+//! Does not judge whether the service truncated the result.
 
 use std::fmt;
 
@@ -13,26 +13,26 @@ use mdetag_core::strict_json::is_next_link;
 use crate::tenant::http::clean;
 use crate::tenant::wire;
 
-/// Why an answer is no table.
+/// Why an answer is not a table.
 pub(super) enum ParseFault {
-    /// It ends in the middle: the next try may be whole.
+    /// It ends in the middle: the next try may be complete.
     CutShort(String),
-    /// It would be the same the next time.
+    /// The next try would give the same.
     Strange(String),
 }
 
-/// A result, of which only the wanted columns are kept. Both casings of the documentation are read.
+/// A result with only the wanted columns. Accepts both casings of the documentation.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) columns: Vec<String>,
-    /// Cells in the order of the wanted columns; `None` where the row does not have the column.
+    /// Cells in the order of the wanted columns; `None` if the row lacks the column.
     pub(super) rows: Vec<Vec<Option<HuntedCell>>>,
 }
 
-/// What a row has in a column.
+/// The content of a cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HuntedCell {
-    /// Numbers as they are written, nothing for `null`, the JSON of lists and objects.
+    /// Numbers as written, empty for `null`, the JSON of lists and objects.
     pub(super) text: String,
     /// Whether it is a list or an object.
     pub(super) is_nested: bool,

@@ -1,6 +1,6 @@
-//! One reading request within the budget: admitted, tried again where that can help, understood as a page.
+//! One reading request within the budget: admitted, retried if that can help, parsed as a page.
 //!
-//! Does not know in which order pages are asked for.
+//! Does not know the order of pages.
 
 use std::future::Future;
 use std::hash::BuildHasher;
@@ -20,22 +20,22 @@ use mdetag_core::service::Question;
 use mdetag_core::time::{Clock, Timestamp};
 
 const TRIES: u32 = 5;
-/// The longest sleep: the screen shows that time passes, and another process may have changed what is waited for.
+/// The longest sleep, so that the screen shows progress and changes by other processes are noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
-/// How one lane is read.
+/// How to read from one lane.
 pub(in crate::tenant) struct Fetch<'a> {
     pub(in crate::tenant) connection: &'a Connection,
     pub(in crate::tenant) meter: &'a dyn Meter,
     pub(in crate::tenant) lane: Lane,
-    /// What messages call it: `reading a device`.
+    /// Its name in messages: `reading a device`.
     pub(in crate::tenant) what: &'static str,
 }
 
-/// One row of a page, as far as paging cares.
+/// One row of a page, as far as paging needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageRow {
-    /// Stands for the id; `None` where there is no usable one.
+    /// A short form of the id; `None` if there is no usable one.
     pub(super) id: Option<u128>,
     pub(super) last_seen: Option<Timestamp>,
 }
@@ -49,7 +49,7 @@ pub(super) struct Page {
     pub(super) not_found: bool,
 }
 
-/// Makes ids short: 128 bits of two keyed hashes, so that a million ids take 16 MB a pass.
+/// Shortens ids to 128 bits from two keyed hashes, so that a million ids take 16 MB per pass.
 #[derive(Clone, Default)]
 pub(super) struct Fingerprints(foldhash::fast::RandomState, foldhash::fast::RandomState);
 
@@ -60,7 +60,7 @@ impl Fingerprints {
 }
 
 impl Fetch<'_> {
-    /// An answer that is no 429 and no 5xx, after as many tries as that may take.
+    /// An answer other than 429 and 5xx, after the allowed number of tries.
     pub(in crate::tenant) async fn send(
         &self,
         method: Method,
@@ -71,7 +71,7 @@ impl Fetch<'_> {
         self.send_until(method, path, body, limit, |_| Ok(())).await.map(|(answer, ())| answer)
     }
 
-    /// The same, and `read` makes something of the body of a 200 or says why it is broken, which is tried again as well.
+    /// The same, where `read` parses the body of a 200 or says why it is broken, which is also retried.
     pub(in crate::tenant) async fn send_until<T: Default>(
         &self,
         method: Method,
@@ -108,7 +108,7 @@ impl Fetch<'_> {
                 },
                 Ok(answer) => return Ok((answer, T::default())),
                 Err(trouble) => {
-                    // The call has had its whole time: one more try, not four.
+                    // The call used its whole time: one more try, not four.
                     failures += if trouble.is_timeout() { TRIES / 2 } else { 0 };
                     self.lost(&trouble)
                 }
@@ -137,7 +137,7 @@ impl Fetch<'_> {
         };
         let (answer, (rows, next_link, count, unknown)) =
             self.send_until(Method::GET, path, None, LIST_LIMIT, read).await?;
-        // Only the service itself says that there is no device; a gateway's 404 says that the service was not reached.
+        // Only the service itself can say that there is no device; a gateway's 404 means that the service was not reached.
         let not_found = answer.status == 404 && wire::is_service_error(&answer.body);
         if !not_found {
             self.success(&answer)?;
@@ -185,7 +185,7 @@ impl Fetch<'_> {
         }
     }
 
-    /// The lane is given up; `refusal` is the service's last answer, where this process has one.
+    /// The lane is given up; `refusal` is the service's last answer, if this process has one.
     fn throttled(&self, refusal: Option<TenantError>, reason: &str) -> TenantError {
         let what = format!("{} is throttled: {reason}", self.route());
         let error = refusal.unwrap_or_else(|| TenantError::new(TenantErrorKind::Throttled, String::new()));
@@ -198,7 +198,7 @@ impl Fetch<'_> {
     fn lost(&self, trouble: &HttpFailure) -> TenantError {
         let what = format!("{} failed: {}", self.route(), trouble.detail());
         if let HttpFailure::TooLarge { .. } = trouble {
-            // No status: this is not tried again, the answer would be as long.
+            // Without a status, so that it is not tried again: the answer would be as long.
             return TenantError::new(TenantErrorKind::Answer, what);
         }
         TenantError::new(TenantErrorKind::Network, what).help(format!(
@@ -206,7 +206,7 @@ impl Fetch<'_> {
         ))
     }
 
-    /// A 2xx other than 200: a part of what there is, or nothing yet.
+    /// A 2xx other than 200: only a part, or nothing yet.
     fn partial(&self, answer: &Answer) -> TenantError {
         let why =
             format!("HTTP {} in place of 200: the answer may be a part of what there is", answer.status);
@@ -219,7 +219,7 @@ impl Fetch<'_> {
     }
 }
 
-/// A slot of a lane, however long that takes.
+/// Waits for a slot of a lane.
 ///
 /// # Errors
 /// Why the lane is given up.
@@ -241,7 +241,7 @@ async fn admitted(meter: &dyn Meter, lane: Lane) -> Result<Ticket, String> {
     }
 }
 
-/// What an answer asks to be left alone for, if it does: 429 always, 503 where it names a time.
+/// The wait that an answer asks for, if it does: 429 always, 503 if it gives a time.
 fn throttled(answer: &Answer, clock: &dyn Clock) -> Option<Option<Duration>> {
     match (answer.status, answer.retry_after(clock)) {
         (429, asked) => Some(asked),
@@ -250,7 +250,7 @@ fn throttled(answer: &Answer, clock: &dyn Clock) -> Option<Option<Duration>> {
     }
 }
 
-/// Waits for all of several requests at once; the answers keep their order.
+/// Runs several requests at once; the answers keep their order.
 pub(super) async fn all<F: Future>(requests: Vec<F>) -> Vec<F::Output> {
     let mut pending: Vec<Pin<Box<F>>> = requests.into_iter().map(Box::pin).collect();
     let mut answers: Vec<Option<F::Output>> = pending.iter().map(|_| None).collect();
@@ -280,7 +280,7 @@ mod tests {
 
     use super::*;
 
-    /// A budget on tokio's clock, which the test stops, and the waits that were reported to it.
+    /// A budget on tokio's clock, which the test stops. Records the reported waits.
     struct RecordingMeter {
         start: Instant,
         budget: Mutex<Budget>,

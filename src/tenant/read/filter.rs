@@ -1,21 +1,20 @@
-//! The part of a selector that the service can check as well, as an OData filter.
+//! The part of a selector that the service can check too, as an OData filter.
 //!
-//! The filter may hold for more devices than the selector, never for fewer: whatever is in doubt is left out, and every
-//! device is checked again here.
+//! The filter may match more devices than the selector, never fewer: doubtful parts are left out, and every device is checked
+//! again locally.
 
 use mdetag_core::device::Field;
 use mdetag_core::policy::{NamedSelector, Selector, SelectorKind, Test};
 use mdetag_core::time::Timestamp;
 
-/// Longer lists are left out: the filter stands in a URL.
+/// The longest list in a filter, because the filter is in a URL.
 const MOST: usize = 20;
-/// Selectors that use each other are at most this deep in practice.
+/// The deepest chain of selectors that use each other, more than occurs in practice.
 const DEPTH: usize = 16;
 
-/// A filter that holds for every device that `scope` selects, and perhaps for more; `None` where nothing is worth
-/// asking. Fields are used only where both of the service's lists of filterable fields name them, and only where
-/// the service's comparison cannot be narrower than ours: not free text, whose case the service may mind. `refused`: fields
-/// that this service was measured to refuse.
+/// A filter that matches every device that `scope` selects, and perhaps more; `None` if a filter is not worthwhile. Uses only
+/// fields that both of the service's lists of filterable fields name, and only comparisons that the service cannot make narrower
+/// than ours: no free text, whose case the service may respect. `refused`: fields that this service was measured to reject.
 pub fn pushed(
     scope: &Selector,
     named: &[NamedSelector],
@@ -25,7 +24,7 @@ pub fn pushed(
     Pushing { named, refused, now }.condition(scope, DEPTH).map(|filter| filter.text)
 }
 
-/// What is the same for every condition of a filter.
+/// Shared by all conditions of a filter.
 struct Pushing<'a> {
     named: &'a [NamedSelector],
     refused: &'a [Field],
@@ -34,7 +33,7 @@ struct Pushing<'a> {
 
 struct Filter {
     text: String,
-    /// Whether it must stand in parentheses inside `and`.
+    /// Whether it needs parentheses inside `and`.
     alternatives: bool,
 }
 
@@ -42,12 +41,12 @@ impl Pushing<'_> {
     fn condition(&self, selector: &Selector, depth: usize) -> Option<Filter> {
         let depth = depth.checked_sub(1)?;
         match &selector.kind {
-            // A part that cannot be pushed only makes the filter wider.
+            // Leaving out a part only makes the filter wider.
             SelectorKind::All(parts) => {
                 let parts = parts.iter().filter_map(|part| self.condition(part, depth)).collect();
                 joined(parts, " and ")
             }
-            // An alternative that cannot be pushed makes the whole unknown.
+            // If an alternative cannot be pushed, neither can the whole.
             SelectorKind::Any(parts) => {
                 let parts: Option<Vec<Filter>> =
                     parts.iter().map(|part| self.condition(part, depth)).collect();
@@ -91,7 +90,7 @@ fn tested(field: Field, test: &Test, now: Timestamp) -> Option<Filter> {
             Field::HealthStatus | Field::OnboardingStatus | Field::RiskScore | Field::ExposureLevel,
             Test::Text(list),
         ) => any_of(list.values.iter().map(|value| {
-            // In the service's own spelling; a word that it has never used could be refused.
+            // In the service's own spelling, because it could reject an unknown word.
             let known = field.known_values().iter().find(|known| mdetag_core::text::equal(known, value))?;
             Some(format!("{name} eq '{known}'"))
         })),

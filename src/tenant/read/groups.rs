@@ -1,6 +1,6 @@
-//! The tenant's device groups, from an entity set that is undocumented and often not there.
+//! Reads the tenant's device groups from an entity set that is undocumented and often missing.
 //!
-//! Knows nothing of their shape; that is for `mdetag_core::policy`.
+//! Knows nothing about their shape; `mdetag_core::policy` does.
 
 use reqwest::Method;
 use serde::de::IgnoredAny;
@@ -16,7 +16,7 @@ use crate::tenant::wire;
 const GROUPS_LIMIT: usize = 32 << 20;
 
 impl Reader {
-    /// The answer of the entity set of device groups: JSON, and otherwise as it came.
+    /// The answer of the entity set of device groups: JSON, otherwise unchanged.
     ///
     /// # Errors
     /// No usable answer, or a service without the entity set.
@@ -44,7 +44,7 @@ impl Reader {
         Ok(answer.body)
     }
 
-    /// Whether the token is a person's, who may see less than there is.
+    /// Whether it is a person's token, which may see only a part.
     pub fn is_delegated(&self) -> bool {
         self.delegated
     }

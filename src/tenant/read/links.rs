@@ -1,7 +1,7 @@
-//! The list by the service's own links: followed only to the list itself, on the host that is configured.
+//! Reads the list by the service's own links, which are followed only to the list itself, on the configured host.
 //!
-//! A link is a hint, not an order: of it only the paging options are taken, the filter is put on again, and a link that
-//! leads elsewhere or in a circle ends the method.
+//! A link is a hint: only its paging options are used, the filter is added again, and a link that leads elsewhere or in a circle
+//! ends this method.
 
 use std::collections::HashSet;
 
@@ -18,16 +18,16 @@ use super::pass::{Pass, ReadContext};
 enum LinkKind {
     /// To the list, with these options.
     List { options: Vec<(String, String)> },
-    /// To somewhere that never gets a token.
+    /// To a place that never gets a token.
     Elsewhere(String),
 }
 
 impl ReadContext<'_> {
-    /// Follows the links from the first page, which has been read. False: they lead elsewhere, in a circle, or nowhere.
+    /// Follows the links from the first page, which is already read. `false`: they lead elsewhere, in a circle, or nowhere.
     pub(super) async fn follow(&mut self, pass: &mut Pass, first: &Page) -> Result<bool, TenantError> {
         self.take(pass, first, None)?;
         let mut followed: HashSet<String> = HashSet::new();
-        // Rows before each page that a plain `$skip` led to, and the last device before it.
+        // For each page that a plain `$skip` led to, the rows before it and the last device before it.
         let mut seams: Vec<(usize, Option<u128>)> = Vec::new();
         let mut rows = first.rows.len();
         let mut last = first.rows.last().and_then(|row| row.id);
@@ -62,7 +62,7 @@ impl ReadContext<'_> {
             let seam = self.list_top(None, rows - 1, 1).await?;
             pass.moved |= seam.rows.first().and_then(|row| row.id) != before;
         }
-        // Links may stop before the list does.
+        // Links may stop before the list ends.
         if rows > 0 && !pass.counts_all() && self.ends_by_skip(rows).await? == Some(false) {
             return Ok(false);
         }
@@ -76,7 +76,7 @@ impl ReadContext<'_> {
             return LinkKind::Elsewhere("a link to the next page is no URL and was not followed".to_owned());
         };
         let host = url.host_str().unwrap_or("");
-        // The public service's regions name its global host in their links (field-reported): the request still goes to the
+        // The public service's regions name its global host in their links (field-reported). The request still goes to the
         // configured one.
         let sibling = url.scheme() == "https" && url.port().is_none() && is_service_host(host);
         if !origin.holds(&url) && !sibling {

@@ -1,6 +1,6 @@
 //! The reading half of a tenant: the whole inventory with a verdict, and one row.
 //!
-//! Has no way to write. Never gives a silent short list: what could be short says so in its [`Trust`].
+//! Has no way to write. Never returns an incomplete list silently: its [`Trust`] says what may be missing.
 
 mod fetch;
 mod filter;
@@ -27,44 +27,44 @@ use super::{Connection, Pending, wire};
 pub(super) use self::fetch::Fetch;
 pub use self::filter::pushed;
 
-/// What messages call a call for the list.
+/// The name of list calls in messages.
 const THE_LIST: &str = "reading the device list";
 
-/// Which devices to read, as far as the service can tell.
+/// The devices to read, as far as the service can filter them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadScope {
-    /// An OData filter that holds for every device in scope and perhaps for more; see [`pushed`]. None reads everything.
+    /// An OData filter that matches every device in scope and perhaps more; see [`pushed`]. `None` reads everything.
     pub filter: Option<String>,
-    /// What was measured of the service's paging: which way is tried first, never what is believed.
+    /// Findings about the service's paging: they decide which way is tried first, never what is trusted.
     pub service: KnownService,
 }
 
-/// How far a read has come.
+/// The progress of a read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadProgress {
-    /// Different devices read in this pass.
+    /// Number of different devices read in this pass.
     pub devices: u64,
-    /// Pages read in all passes.
+    /// Number of pages read in all passes.
     pub pages: u64,
-    /// Which pass over the list, from 1.
+    /// The pass over the list, from 1.
     pub pass: u32,
 }
 
-/// What a read needs besides its scope.
+/// The callbacks of a read.
 pub struct ReadWatch<'a> {
     /// Admits each call before it is sent.
     pub meter: &'a dyn Meter,
     /// Called after each page.
     pub progress: &'a (dyn Fn(&ReadProgress) + Send + Sync),
-    /// Is handed the raw body of each list page, also of repeated passes: a snapshot file may repeat ids. An error ends the
-    /// read with its text.
+    /// Gets the raw body of each list page, also of repeated passes: a snapshot file may repeat ids. An error ends the read with
+    /// its text.
     pub pages: Option<&'a mut PageSink<'a>>,
 }
 
 /// Takes raw list pages.
 pub type PageSink<'a> = dyn FnMut(&[u8]) -> Result<(), String> + Send + Sync + 'a;
 
-/// Reads the inventory. Handed to `plan`, `drift` and `explain`, which therefore cannot write.
+/// Reads the inventory. `plan`, `drift` and `explain` get only this, so they cannot write.
 pub trait ReadDevices: Send + Sync {
     /// Reads every device in scope, with a verdict on the read.
     fn read<'a>(
@@ -81,13 +81,13 @@ pub struct Reader {
     delegated: bool,
 }
 
-/// What the list answered to a request for one row: for `doctor`.
+/// The list's answer to a request for one row, for `doctor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListCheck {
     /// Whether there was a device.
     pub has_devices: bool,
-    /// Milliseconds that this computer's clock is ahead of the service's (negative: behind), where the answer had a date.
-    /// The answer's date has whole seconds.
+    /// How many milliseconds this computer's clock is ahead of the service's (negative: behind), if the answer had a date. The
+    /// answer's date has whole seconds.
     pub clock_ahead_millis: Option<i64>,
 }
 
@@ -96,7 +96,7 @@ impl Reader {
         Reader { connection, delegated }
     }
 
-    /// Asks the list for one row: shows that host, token and role work, and how far the clocks are apart.
+    /// Requests one row of the list. Shows that host, token and role work, and how far apart the clocks are.
     ///
     /// # Errors
     /// No usable answer.
@@ -117,7 +117,7 @@ impl Reader {
 }
 
 impl Reader {
-    /// One device by its id or full name, as a snapshot of one row; none where the service knows no such device.
+    /// A device by its id or full name, as a snapshot with one row; `None` if the service does not know it.
     ///
     /// # Errors
     /// No usable answer.

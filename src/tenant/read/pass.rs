@@ -1,6 +1,6 @@
-//! Passes over the list until one can be believed, or three could not.
+//! Passes over the list until one can be trusted, or three could not.
 //!
-//! How one pass asks for its pages is for `links`, `walk` and `ranges`.
+//! `links`, `walk` and `ranges` request the pages of a pass.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,15 +18,15 @@ use mdetag_core::time::Timestamp;
 use super::fetch::{Fetch, Fingerprints, Page};
 use super::{PageSink, ReadProgress, ReadScope, ReadWatch};
 
-/// Ten times the largest tenant that this program is made for: a list that goes on is one without an end.
+/// Ten times the largest tenant that mdetag is made for. A longer list counts as endless.
 const MOST_DEVICES: usize = 10_000_000;
-/// From so many pages on, each must have held so many devices on average: a list of one row a page is one without an end.
+/// The number of pages from which pages must average this many devices. A list of one row per page counts as endless.
 const FEW_PAGES: usize = 1_000;
 const FEWEST_ROWS: usize = 10;
 /// The first pass, and at most two more.
 const PASSES: u32 = 3;
 
-/// How the pages of a pass are asked for; the later ones are for services that fail with the earlier ones.
+/// How to request the pages of a pass; the later methods are for services that fail with the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Method {
     /// By the service's own links, or by `$skip` if it gives none.
@@ -41,34 +41,34 @@ pub(super) enum Method {
 #[derive(Default)]
 pub(super) struct Pass {
     pub(super) seen: HashSet<u128>,
-    /// Rows whose device came before in this pass.
+    /// Rows whose device already came in this pass.
     pub(super) repeated: u64,
     without_id: u64,
-    /// Devices that the columns do not hold, although they have an id.
+    /// Devices that the columns lack although they have an id.
     skipped: Tally,
     count: Option<u64>,
     pub(super) extent: LastSeenSpread,
-    /// The order moved between pages, so a device may have slipped through.
+    /// Whether the order changed between pages, so that a device may have been missed.
     pub(super) moved: bool,
-    /// What keeps this pass from ever being whole.
+    /// Why this pass cannot be complete.
     pub(super) short: Vec<String>,
     not_found: bool,
     pages: usize,
 }
 
 impl Pass {
-    /// Nothing in it contradicts itself.
+    /// Whether nothing in it contradicts itself.
     fn is_clean(&self) -> bool {
         self.repeated == 0 && !self.moved && (self.count.is_none() || self.counts_all())
     }
 
-    /// Whether the service gave a number of devices, and it is that of the devices read.
+    /// Whether the service gave a number of devices that equals the number read.
     pub(super) fn counts_all(&self) -> bool {
         self.count == Some(self.seen.len() as u64 + self.without_id)
     }
 }
 
-/// How the rows of a pass lie in time: enough to count them in two halves.
+/// The distribution of a pass's rows over time, enough to count them in two halves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LastSeenSpread {
     pub(super) oldest: Option<Timestamp>,
@@ -91,7 +91,7 @@ impl LastSeenSpread {
         }
     }
 
-    /// Rows seen after the oldest moment.
+    /// Number of rows later than the oldest time.
     pub(super) fn newer(self) -> usize {
         self.timed - self.at_oldest
     }
@@ -101,20 +101,20 @@ impl LastSeenSpread {
     }
 }
 
-/// What all passes of one read share.
+/// Shared by all passes of a read.
 pub(super) struct ReadContext<'a> {
     pub(super) fetch: Fetch<'a>,
     pub(super) ids: Fingerprints,
     pub(super) filter: Option<String>,
-    /// `$top`, and how many rows a full page has.
+    /// `$top`, and the number of rows on a full page.
     pub(super) size: usize,
     builder: SnapshotBuilder,
     sink: Option<&'a mut PageSink<'a>>,
     progress: &'a (dyn Fn(&ReadProgress) + Send + Sync),
     counters: &'a Counters,
-    /// What was measured of the service.
+    /// The findings about the service.
     pub(super) service: &'a KnownService,
-    /// Contradictions that no further pass can cure, such as a link to a foreign host.
+    /// Contradictions that no further pass can resolve, such as a link to a foreign host.
     pub(super) strange: Vec<String>,
 }
 
@@ -135,7 +135,7 @@ impl Counters {
     }
 }
 
-/// Reads everything in scope; the reasons say what speaks against the read.
+/// Reads everything in scope; the reasons say what speaks against trusting the read.
 pub(super) async fn read(
     connection: &Connection,
     scope: &ReadScope,
@@ -149,7 +149,7 @@ pub(super) async fn read(
         filter: scope.filter.clone(),
         size: connection.page_size,
         builder: SnapshotBuilder::new(),
-        // Told apart so that the sink's own lifetime may be longer than this read.
+        // Destructured so that the sink's own lifetime may be longer than this read.
         sink: match pages {
             Some(sink) => Some(sink),
             None => None,
@@ -185,7 +185,7 @@ pub(super) async fn read(
     Ok((snapshot, reasons))
 }
 
-/// What the last pass says against the read.
+/// The reasons against the last pass.
 fn verdict(pass: &Pass, before: Option<&Pass>, agreed: bool) -> Vec<UntrustedReason> {
     let mut reasons = Vec::new();
     if pass.not_found {
@@ -232,7 +232,7 @@ impl ReadContext<'_> {
         let is_full = rows >= self.size || self.service.page_size() == Some(rows as u64);
         if is_capped && *method < Method::Ranges && is_full {
             self.size = rows;
-            // The walk would only find the cap. Where ranges do not work either, it is tried all the same.
+            // A walk would only run into the cap. If ranges do not work either, it is tried anyway.
             self.ranges(&mut pass, &first).await?;
             if pass.short.is_empty() {
                 *method = Method::Ranges;
@@ -252,14 +252,14 @@ impl ReadContext<'_> {
                 self.fetch.connection.note(Question::SkipBeyondPage, "capped", None);
             }
             *method = Method::Ranges;
-            // What was repeated may have been the order moving: the ranges must then agree with themselves.
+            // The repeats may mean that the order changed, so the ranges must agree with themselves.
             pass = Pass { count: first.count, moved: pass.repeated > 0, ..Pass::default() };
         }
         self.ranges(&mut pass, &first).await?;
         Ok(pass)
     }
 
-    /// The first page. A filter that the service refuses is left out for good: every device is filtered here, too.
+    /// The first page. A filter that the service rejects is not used again, because every device is checked locally anyway.
     async fn first(&mut self, method: Method) -> Result<Page, TenantError> {
         let refused = match self.list(None, 0).await {
             Err(error) if error.status == Some(400) && self.filter.is_some() => error,
@@ -272,7 +272,7 @@ impl ReadContext<'_> {
         let filter = self.filter.take().unwrap_or_default();
         tracing::warn!(error = %refused, "the service refuses the filter of the scope; everything is read and filtered here");
         let named = FILTERS.iter().filter(|(field, _)| filter.contains(field.name()));
-        // Of several, nobody knows which one it was.
+        // If there are several fields, it is unknown which one was rejected.
         if let [(_, question)] = named.collect::<Vec<_>>().as_slice() {
             self.fetch.connection.note(*question, "refused", None);
         }
@@ -284,7 +284,7 @@ impl ReadContext<'_> {
         self.list_top(condition, skip, self.fetch.connection.page_size).await
     }
 
-    /// The same with a `$top` of its own.
+    /// The same with its own `$top`.
     pub(super) async fn list_top(
         &self,
         condition: Option<&str>,
@@ -299,8 +299,8 @@ impl ReadContext<'_> {
         self.fetch.page(&query.path(), &self.ids).await
     }
 
-    /// Takes a page's devices into the snapshot and the pass. `overlap`: the row that the page begins with on purpose.
-    /// Gives the number of devices that are new in this pass.
+    /// Adds a page's devices to the snapshot and the pass. `overlap`: the row that the page repeats on purpose. Returns the
+    /// number of devices that are new in this pass.
     pub(super) fn take(
         &mut self,
         pass: &mut Pass,

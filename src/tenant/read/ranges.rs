@@ -1,8 +1,8 @@
-//! The list in disjoint parts, for a service that never gives more than so many rows: ranges of `lastSeen`, oldest first, and
-//! where one instant alone fills a page, values of another field.
+//! Reads the list in disjoint parts, for a service that caps the number of rows: ranges of `lastSeen`, oldest first, and if one
+//! instant alone fills a page, values of another field.
 //!
-//! Oldest first, because a device that reports while the list is read moves to the newest range: it may come twice, and
-//! is never missed. The parts cover everything, also what no row has shown yet.
+//! Oldest first, because a device that reports during the read moves to the newest range: it may come twice, but is never missed.
+//! The parts cover everything, including devices that no row has shown yet.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use mdetag_core::time::Timestamp;
 use super::fetch::Page;
 use super::pass::{Pass, ReadContext};
 
-/// More parts than a million devices need, many times over.
+/// The most parts, many times what a million devices need.
 const MOST: usize = 20_000;
 
 /// `from` inclusive, `to` exclusive; open ends are `None`.
@@ -38,7 +38,7 @@ impl Range {
         self.from.is_none_or(|from| moment >= from) && self.to.is_none_or(|to| moment < to)
     }
 
-    /// Two halves, the older first, at the median of the moments that a full page showed; `None` if one moment is all.
+    /// Two halves, the older first, split at the median time of a full page; `None` if there is only one time.
     fn halves(self, page: &Page) -> Option<(Range, Range)> {
         let mut moments: Vec<Timestamp> = page.rows.iter().filter_map(|row| row.last_seen).collect();
         moments.sort_unstable();
@@ -54,16 +54,17 @@ impl Range {
     }
 }
 
-/// When the devices of a part were last seen.
+/// The times at which a part's devices were last seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastSeenTimes {
-    /// Whenever, or never.
+    /// Any time, or never.
     Any,
     Never,
     Within(Range),
 }
 
-/// A field that has a value, or any other value or none: together everything, however the service compares with null.
+/// A test for a value of a field, or for any other value or none. Together they cover everything, however the service compares
+/// with null.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ValueTest {
     field: SplitField,
@@ -99,7 +100,7 @@ impl ListRange {
         (!conditions.is_empty()).then(|| conditions.join(" and "))
     }
 
-    /// The field by which the service did not narrow the page to this part.
+    /// The field that the service ignored when it filtered this page.
     fn ignored(&self, page: &Page) -> Result<Option<&'static str>, String> {
         let times = page.rows.iter().map(|row| row.last_seen);
         let is_inside = |seen: Option<Timestamp>| match self.seen {
@@ -120,7 +121,7 @@ impl ListRange {
         Ok(None)
     }
 
-    /// Smaller parts that make up this one, to be read in this order; `None` where all rows of the page are alike.
+    /// Smaller parts that together equal this one, to be read in this order; `None` if all rows of the page are alike.
     fn split(&self, page: &Page) -> Result<Option<Vec<ListRange>>, String> {
         let part = |seen| ListRange { seen, tests: self.tests.clone() };
         let range = match self.seen {
@@ -133,7 +134,7 @@ impl ListRange {
             let halves = [part(LastSeenTimes::Within(older)), part(LastSeenTimes::Within(newer))];
             return Ok(Some(halves.into_iter().chain(never).collect()));
         }
-        // The value that comes nearest to halving the page.
+        // The value that comes closest to halving the page.
         let mut best: Option<(usize, SplitField, String)> = None;
         for field in SplitField::ALL {
             let values = wire::values(&page.body, field)?;
@@ -160,7 +161,7 @@ impl ListRange {
 }
 
 impl ReadContext<'_> {
-    /// Reads part by part; `first` is a page of everything, to split by.
+    /// Reads part by part; `first` is a page of everything, used for splitting.
     pub(super) async fn ranges(&mut self, pass: &mut Pass, first: &Page) -> Result<(), TenantError> {
         let unreadable = |why| TenantError::new(TenantErrorKind::Answer, why);
         let all = ListRange { seen: LastSeenTimes::Any, tests: Vec::new() };
@@ -183,7 +184,7 @@ impl ReadContext<'_> {
                 );
             }
             if repeats_itself(&page) {
-                // A service that fills its pages with copies fills those of smaller parts, too.
+                // A service that fills its pages with copies does so in smaller parts too.
                 return self.give_up(pass, first, "a page holds the same few devices again and again");
             }
             let full = page.rows.len() >= self.size || page.next_link.is_some();
@@ -203,14 +204,14 @@ impl ReadContext<'_> {
         Ok(())
     }
 
-    /// Why a full page that nothing divides may lack devices. `None` for a small tenant, all of whose devices were made alike at
-    /// one moment: it has no other devices, the page has fewer rows than were asked for, and no service would cut there.
+    /// Why a full page that cannot be split may lack devices. `None` for a small tenant whose devices were all created alike at
+    /// one moment: there are no other devices, the page has fewer rows than requested, and no service has its limit there.
     fn cut(&self, pass: &Pass, rows: usize, has_more: bool) -> Option<String> {
         let is_small = rows < self.fetch.connection.page_size && !has_more && pass.seen.len() <= rows;
         (!is_small || is_common_limit(rows)).then(|| alike(rows))
     }
 
-    /// A page of a part; `None` if the service refuses the condition, and the pass then says so.
+    /// A page of a part; `None` if the service rejects the condition, which the pass then records.
     async fn narrowed(
         &mut self,
         pass: &mut Pass,
@@ -244,7 +245,7 @@ fn repeats_itself(page: &Page) -> bool {
     !distinct.is_empty() && distinct.len() * 2 < page.rows.len()
 }
 
-/// A page at the limit whose rows nothing tells apart.
+/// The reason for a page at the limit whose rows nothing distinguishes.
 fn alike(rows: usize) -> String {
     format!(
         "{rows} devices have the same lastSeen, osPlatform, healthStatus and rbacGroupId, and the service gives no more of \
@@ -252,7 +253,7 @@ fn alike(rows: usize) -> String {
     )
 }
 
-/// Whether services use this number as a limit: 50, 100, 200, 250 and their multiples by ten.
+/// Whether services use this number as a limit: 50, 100, 200, 250 and their multiples of ten.
 pub(super) fn is_common_limit(rows: usize) -> bool {
     let mut leading = rows;
     while leading >= 100 && leading.is_multiple_of(10) {

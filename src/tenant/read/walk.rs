@@ -1,6 +1,6 @@
-//! The list by `$skip`: pages that overlap by one row, so that a list that moves between two pages is seen to move.
+//! Reads the list by `$skip`, with pages that overlap by one row, so that changes of the order between pages are noticed.
 //!
-//! Does not get past a cap on rows; it notices one, and `ranges` takes over.
+//! Cannot get past a cap on rows; it notices one, and `ranges` takes over.
 
 use crate::tenant::error::{TenantError, TenantErrorKind};
 
@@ -10,10 +10,10 @@ use super::fetch::{Page, all};
 use super::pass::{LastSeenSpread, Pass, ReadContext};
 use super::ranges::is_common_limit;
 
-/// Pages that are asked for side by side.
+/// Number of pages requested at the same time.
 const WIDTH: usize = 4;
 
-/// The smallest cap on rows that is reported of the service. Where no filter can tell, a smaller round number is a coincidence.
+/// The smallest reported cap on rows. If no filter can tell, a smaller round number may be a coincidence.
 const LEAST_CAP: usize = 10_000;
 
 /// What follows a page.
@@ -21,14 +21,14 @@ const LEAST_CAP: usize = 10_000;
 enum AfterPage {
     Nothing,
     More,
-    /// More, and the service refuses `$skip`.
+    /// More rows, and the service rejects `$skip`.
     MoreWithoutSkip,
     /// The service cannot be asked.
     Unknown,
 }
 
 impl ReadContext<'_> {
-    /// Walks the list from the first page, which has been read. False: pages contradict each other, as they do under a cap on rows.
+    /// Walks the list from the first page, which is already read. `false`: pages contradict each other, as with a cap on rows.
     pub(super) async fn walk(&mut self, pass: &mut Pass, first: &Page) -> Result<bool, TenantError> {
         self.take(pass, first, None)?;
         let rows = first.rows.len();
@@ -52,14 +52,14 @@ impl ReadContext<'_> {
                     self.fetch.connection.note(Question::LinkWithTop, "absent", None);
                 }
             }
-            // More devices exist than this page has: a page is smaller here than we asked for.
+            // There are more devices than on this page, so the service's pages are smaller than requested.
             self.size = rows;
             if after == AfterPage::MoreWithoutSkip {
                 return Ok(false);
             }
         }
         let mut last = first.rows.last().and_then(|row| row.id);
-        // One row of each page is the last of the page before it.
+        // One row of each page is the last of the previous one.
         let mut at = rows - 1;
         let mut full = true;
         let mut width = 1;
@@ -79,8 +79,8 @@ impl ReadContext<'_> {
                 }
                 pass.moved |= begins != last;
                 if new == 0 {
-                    // After a short page nothing new is the end, and the overlap shows it whole. After a full one it may
-                    // be a cap.
+                    // After a short page, nothing new means the end, and the overlap proves it. After a full page it may be a
+                    // cap.
                     return match full {
                         true => Ok(rows > 0 && self.is_whole(pass.extent).await? == Some(true)),
                         false => Ok(!self.ends_at_limit(pass).await?),
@@ -90,7 +90,7 @@ impl ReadContext<'_> {
                 full = rows >= self.size;
                 at += rows - 1;
                 if !full {
-                    // What was asked for in advance stands past a gap, or past the end: the next request tells.
+                    // The pages requested in advance are beyond a gap, or beyond the end: the next request tells.
                     break;
                 }
             }
@@ -98,20 +98,20 @@ impl ReadContext<'_> {
         }
     }
 
-    /// Whether a list of several pages ends where a service would cut it, and is not known to end there: pages may be smaller than
-    /// the cap on rows, and then the last of them looks like any last page.
+    /// Whether a list of several pages ends where a service might cap it, and is not known to end there. Pages may be smaller
+    /// than the cap, and then the last one looks like any last page.
     pub(super) async fn ends_at_limit(&self, pass: &Pass) -> Result<bool, TenantError> {
         let rows = pass.extent.rows();
         if !looks_cut(pass, rows) {
             return Ok(false);
         }
-        // Where all rows share one moment, halves prove nothing.
+        // If all rows have the same time, halves prove nothing.
         let whole = if pass.extent.newer() > 0 { self.is_whole(pass.extent).await? } else { None };
         Ok(whole.map_or_else(|| rows >= LEAST_CAP && is_common_limit(rows), |whole| !whole))
     }
 
-    /// What stands behind a first page that is shorter than was asked for. That it is short says nothing: a service may give
-    /// pages of any size without a link to the next.
+    /// What follows a first page that is shorter than requested. Its length proves nothing, because a service may give pages of
+    /// any size without a link to the next.
     async fn after(&self, pass: &Pass, rows: usize) -> Result<AfterPage, TenantError> {
         if rows == 0 || pass.counts_all() {
             return Ok(AfterPage::Nothing);
@@ -132,7 +132,7 @@ impl ReadContext<'_> {
         })
     }
 
-    /// Whether `$skip` over so many rows leads behind the last one; `None` where the service refuses it.
+    /// Whether `$skip` over this many rows leads past the last one; `None` if the service rejects it.
     pub(super) async fn ends_by_skip(&self, rows: usize) -> Result<Option<bool>, TenantError> {
         match self.list_top(None, rows, 1).await {
             Ok(page) => Ok(Some(page.rows.is_empty())),
@@ -141,11 +141,11 @@ impl ReadContext<'_> {
         }
     }
 
-    /// Whether the service has no device beyond those that were read: asks for the row after the last of two halves that make
-    /// up the whole. A limit that cut the whole would not cut the halves at the same place. `None` where the service
-    /// cannot be asked.
+    /// Whether the service has no device besides those that were read: requests the row after the last of each of two halves that
+    /// together are the whole. A cap on the whole would not cut the halves at the same place. `None` if the service cannot be
+    /// asked.
     async fn is_whole(&self, read: LastSeenSpread) -> Result<Option<bool>, TenantError> {
-        // Where all rows share one moment, or have none, a half is the whole: it would be cut at the same place.
+        // If all rows have the same time, or none, a half is the whole and would be cut at the same place.
         let Some(oldest) = read.oldest.filter(|_| read.newer() > 0) else { return Ok(Some(false)) };
         let halves = [
             (format!("lastSeen gt {oldest}"), read.newer()),
@@ -163,7 +163,7 @@ impl ReadContext<'_> {
     }
 }
 
-/// Whether a short page has the look of a limit: services cut at round numbers, and tenants rarely end there.
+/// Whether a short page looks like a limit: services cut at round numbers, and tenants rarely end there.
 fn looks_cut(pass: &Pass, rows: usize) -> bool {
     let round = |count: usize| count >= 10 && count.is_multiple_of(10);
     round(rows) || round(pass.seen.len()) || pass.repeated > 0

@@ -1,4 +1,4 @@
-//! The room against a service on loopback: what it sends, and what it makes of each answer.
+//! This module against a service on loopback: what it sends, and how it treats each answer.
 
 mod paging;
 mod partial;

@@ -1,4 +1,4 @@
-//! Every way in which the service is known to page ends in the same devices, or in a verdict that says why not.
+//! Every way in which the service is known to page gives the same devices, or a verdict that says why not.
 
 mod caps;
 mod measured;
@@ -15,28 +15,28 @@ use mdetag_core::inventory::{Snapshot, Trust, UntrustedReason};
 use mdetag_core::service::ServiceObservations;
 use mdetag_core::time::Timestamp;
 
-/// The faults that the simulated list may show.
+/// The faults of the simulated list.
 #[derive(Clone, Debug, Default)]
 struct Quirks {
-    /// Rows of a page at most.
+    /// The most rows of a page.
     page: usize,
-    /// Rows past this do not exist for the service.
+    /// The most rows that the service returns.
     cap: Option<usize>,
     /// Links on full pages.
     links: Option<NextLinks>,
     /// Rotates the order by this many places from request to request.
     rotate: usize,
-    /// Gives the first device of each page twice.
+    /// Returns the first device of each page twice.
     twice: bool,
-    /// All devices have one `lastSeen`.
+    /// All devices have the same `lastSeen`.
     same: bool,
-    /// All devices are alike in whatever can be filtered.
+    /// All devices are alike in every field that can be filtered.
     alike: bool,
     /// Ignores `$filter`.
     deaf: bool,
-    /// Refuses `$filter` with 400.
+    /// Rejects `$filter` with 400.
     refuses: bool,
-    /// Removes the device at this place after the first request.
+    /// Removes the device at this index after the first request.
     shrinks: Option<usize>,
 }
 
@@ -61,7 +61,7 @@ struct Device {
     group: Option<i64>,
 }
 
-/// Devices a minute apart; every eleventh has no time.
+/// Devices one minute apart; every eleventh has no time.
 fn fleet(count: usize) -> Vec<Device> {
     let base = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
     let seen = |index: usize| {
@@ -79,7 +79,7 @@ fn fleet(count: usize) -> Vec<Device> {
         .collect()
 }
 
-/// The few forms that the reader sends.
+/// Evaluates the few forms of filters that the reader sends.
 fn holds(filter: &str, device: &Device) -> bool {
     filter.split(" and ").all(|part| {
         let part = part.trim_start_matches('(').trim_end_matches(')');
@@ -314,7 +314,8 @@ async fn a_list_that_shrinks_between_two_pages_is_read_again() {
         let quirks = Quirks { page: 100, shrinks: Some(3), links, ..Quirks::default() };
         let outcome = read(250, quirks).await;
         let (snapshot, trust) = outcome.result.unwrap();
-        // The device that went stays in the snapshot: it was there. The one that slid over the seam must not be missing.
+        // The removed device stays in the snapshot, because it was there. The one that slid over the page border must not be
+        // missing.
         assert_eq!(snapshot.len(), 250, "{:?}", trust.sentences());
     }
 }
@@ -347,7 +348,7 @@ fn watch(meter: &OpenMeter) -> ReadWatch<'_> {
     ReadWatch { meter, progress: &|_| {}, pages: None }
 }
 
-/// A tenant that gives these answers in turn, the last one for ever; nothing stands behind them.
+/// A tenant that gives these answers in turn, then the last one forever; it has no devices behind them.
 async fn in_turn(answers: Vec<FakeReply>) -> (Fake, Result<(Snapshot, Trust), TenantError>, OpenMeter) {
     let next = AtomicUsize::new(0);
     let fake = Fake::tenant(&["Machine.Read.All"], move |seen| match seen.option("$skip") {
@@ -425,7 +426,7 @@ async fn rows_of_one_moment_behind_a_cap_are_split_by_another_field() {
             "{why}"
         );
     }
-    // No service has a limit of 60 or 90: a small tenant, all of whose devices were made alike at one moment.
+    // No service has a limit of 60 or 90, so it is a small tenant whose devices were all created alike at one moment.
     let small = Quirks { page: 10_000, cap: None, ..never.clone() };
     for count in [10, 60, 90] {
         read(count, small.clone()).await.whole(count);

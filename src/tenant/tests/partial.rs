@@ -1,4 +1,4 @@
-//! An answer that is an error, or a part of what there is, is never taken for the whole.
+//! An answer that is an error, or a part, is never taken for the whole.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn with_error(mut body: Value) -> Value {
     body
 }
 
-/// Answers that hold this body and are not what a read promises.
+/// Answers with this body that do not promise a whole read.
 fn partial(body: &Value) -> Vec<FakeReply> {
     let mut answers: Vec<FakeReply> = ODD.into_iter().map(|status| FakeReply::json(status, body)).collect();
     answers.push(FakeReply::json(200, &with_error(body.clone())));

@@ -1,4 +1,4 @@
-//! No secret, assertion or token in any error, `Debug` text or log line, at the highest verbosity.
+//! No secret, assertion or token appears in any error, `Debug` text or log line, at the highest verbosity.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -38,7 +38,7 @@ impl<'a> MakeWriter<'a> for LogBuffer {
     }
 }
 
-/// Everything that is logged on this thread until the guard goes.
+/// Everything logged on this thread until the guard is dropped.
 fn logged() -> (LogBuffer, tracing::subscriber::DefaultGuard) {
     let kept = LogBuffer::default();
     let subscriber = tracing_subscriber::fmt()
@@ -61,8 +61,8 @@ async fn a_whole_session_at_trace_level_shows_neither_secret_nor_token() {
         _ => FakeReply::text(401, ""),
     })
     .await;
-    // Another test's thread may be the first to log from a place, and may note "nobody listens" just as this test starts to:
-    // once every place has logged, the notes are made anew.
+    // Another test's thread may be the first to log at a call site, and may cache "nobody listens" just as this test starts.
+    // After every call site has logged, the caches are rebuilt.
     connect(fake.options(), RequiredAccess::Write).await.unwrap();
     tracing::callsite::rebuild_interest_cache();
     let tenant = connect(fake.options(), RequiredAccess::Write).await.unwrap();

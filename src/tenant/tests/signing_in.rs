@@ -1,4 +1,4 @@
-//! Each credential in its documented wire form, and each failure with its meaning and its cure.
+//! Each credential in its documented wire form, and each failure with its meaning and fix.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ fn reading() -> FakeReply {
     granted(&json!({ "roles": ["Machine.Read.All"] }))
 }
 
-/// Signs in with a credential at a service that grants everything.
+/// Signs in with a credential to a service that grants everything.
 async fn sign_in(fake: &Fake, credential: Credential) -> Result<Tenant, TenantError> {
     connect(ConnectOptions { credential, ..fake.options() }, RequiredAccess::Read).await
 }
@@ -233,7 +233,7 @@ async fn a_redirect_of_the_sign_in_is_not_followed() {
     assert!(trap.seen().is_empty());
 }
 
-/// A token answer as managed identities give it: numbers as text.
+/// A token answer in the form of managed identities: numbers as text.
 fn identity_answer(extra: &Value) -> FakeReply {
     let mut body: Value = serde_json::from_slice(&reading().body).unwrap();
     body.as_object_mut().unwrap().remove("expires_in");
@@ -268,7 +268,7 @@ async fn app_services_identity_is_asked_with_its_secret_header() {
     assert_eq!((seen.option("api-version"), seen.option("resource")), (Some("2019-08-01"), Some(AUDIENCE)));
 }
 
-/// A program that stands in for `az`.
+/// A program that replaces `az`.
 #[cfg(unix)]
 fn program(script: &str) -> tempfile::TempPath {
     use std::os::unix::fs::PermissionsExt;
@@ -340,7 +340,7 @@ async fn another_tenant_than_the_pinned_one_is_refused() {
     let error = connect(options, RequiredAccess::Read).await.err().unwrap();
     assert_eq!(error.kind, TenantErrorKind::OtherTenant);
     assert!(fake.seen().is_empty(), "known before any call");
-    // A managed identity tells its tenant only in its token.
+    // A managed identity shows its tenant only in its token.
     let credential = from(&[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &*fake.url)]);
     let options = ConnectOptions { pin: Some(other.into()), credential, ..fake.options() };
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Calls out, replies back.
+//! Calls are sent, and replies come back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,7 +93,7 @@ async fn a_401_is_answered_with_a_new_token_once() {
 async fn no_connection_is_a_lost_reply_that_was_not_sent() {
     let fake = Fake::tenant(WRITES, |_| FakeReply::text(200, "")).await;
     let mut options = fake.options();
-    // Port 1 of loopback: nobody listens there.
+    // Port 1 of loopback, where nobody listens.
     let overrides = crate::tenant::Overrides {
         api: Some(crate::tenant::Override::environment("http://127.0.0.1:1")),
         login: Some(crate::tenant::Override::environment(&fake.url)),
@@ -127,7 +127,7 @@ async fn a_reading_token_has_no_writer_and_the_error_says_how_to_get_one() {
 
 #[tokio::test]
 async fn a_glimpse_shows_how_far_the_clocks_are_apart() {
-    // The fixed clock of these tests shows 2026-11-18T11:06:40Z.
+    // The fixed clock of these tests is at 2026-11-18T11:06:40Z.
     let fake = Fake::tenant(WRITES, |_| {
         FakeReply::json(200, &json!({ "value": [{ "id": "a" }] }))
             .with("date", "Wed, 18 Nov 2026 11:06:30 GMT")

@@ -1,6 +1,6 @@
-//! The service's own words: routes, bodies, error documents, the head of a list page. Nothing else spells "machine".
+//! The service's own words: routes, bodies, error documents, the head of a list page. Only this module spells "machine".
 //!
-//! Sends nothing. Devices as columns come from `inventory`; this reads only what paging and answer checks need.
+//! Sends nothing. `inventory` reads devices into columns; this reads only what paging and answer checks need.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ mod page;
 
 pub(super) use page::{SketchRow, SplitField, sketch, values};
 
-/// The application that holds the device API's roles, under "APIs my organization uses".
+/// The application that has the device API's roles, under "APIs my organization uses".
 pub(super) const RESOURCE_NAME: &str = "WindowsDefenderATP";
 /// Its application id, the same in every tenant.
 pub(super) const RESOURCE_APP_ID: &str = "fc780465-2017-40d4-a0c5-307022471b92";
@@ -34,10 +34,10 @@ pub(super) const SCOPES_READ: [&str; 4] = ["Machine.Read", "Machine.ReadWrite", 
 pub(super) const SCOPES_WRITE: [&str; 2] = ["Machine.ReadWrite", ROLE_WRITE];
 pub(super) const LIST: &str = "/api/machines";
 
-/// The device groups; undocumented, known from the metadata alone.
+/// The device groups; undocumented, known only from the metadata.
 pub(super) const DEVICE_GROUPS: &str = "/api/DeviceGroups";
 
-/// Whether a path is the list's, in either of its documented forms.
+/// Whether a path is that of the list, in either of its documented forms.
 pub(super) fn is_list_path(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
     path == LIST || path == "/api/v1.0/machines"
@@ -69,7 +69,7 @@ pub(super) fn device_path(id: &str) -> String {
     format!("{LIST}/{}", encode(id))
 }
 
-/// A call as a request: method, path and body. `None` where a device id could leave its place in the path.
+/// A call as a request: method, path and body. `None` if a device id could break out of its place in the path.
 pub(super) fn request(call: &Call) -> Option<(Method, String, Option<Vec<u8>>)> {
     if !call.devices().iter().all(|id| device::is_id(id)) {
         return None;
@@ -113,8 +113,8 @@ fn words(texts: &[Arc<str>]) -> Vec<&str> {
     texts.iter().map(|text| &**text).collect()
 }
 
-/// The devices in the body of a 2xx answer: one entity, or a collection; none where the body is empty. What says nothing certain of
-/// a device is left out: a row without a list of tags, or rows of one device that contradict each other.
+/// The devices in the body of a 2xx answer: one entity, or a collection; none if the body is empty. Leaves out rows that prove
+/// nothing: those without a list of tags, and rows of the same device that contradict each other.
 ///
 /// # Errors
 /// What is wrong with the body.
@@ -130,7 +130,7 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
         #[serde(rename = "deviceValue")]
         value: Option<Loose>,
     }
-    /// A text where the service keeps its word; anything else is as good as absent.
+    /// A text, if the service follows its schema; anything else counts as absent.
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Loose {
@@ -147,7 +147,7 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
         Loose::Text(text) => Some(text),
         Loose::Other(_) => None,
     };
-    /// A key that appears twice is an error.
+    /// A repeated key is an error.
     #[derive(Deserialize)]
     struct GroupsBody {
         #[serde(rename = "value")]
@@ -163,10 +163,10 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
     }
     let unreadable = |error: serde_json::Error| format!("the answer is no JSON as expected: {error}");
     let body: GroupsBody = serde_json::from_slice(body).map_err(unreadable)?;
-    // 200 with an object that is neither: nothing is proved by it, and nothing is wrong with it.
+    // 200 with an object that is neither of them: it proves nothing, but is not wrong.
     let one = Entity { id: body.id, tags: body.tags, value: body.value };
     let state = |entity: Entity| {
-        // Tags that cannot be read prove nothing, least of all that one is gone.
+        // Unreadable tags prove nothing, least of all that one is gone.
         let Some(Tags::Texts(tags)) = entity.tags else { return None };
         Some(DeviceState { id: text(entity.id?)?, tags, value: entity.value.and_then(text) })
     };
@@ -174,7 +174,7 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
     Ok(without_contradictions(rows.collect()))
 }
 
-/// Of several rows of a device that say the same, the first; none where they do not.
+/// The first of several equal rows of a device; none if the rows differ.
 fn without_contradictions(rows: Vec<DeviceState>) -> Vec<DeviceState> {
     let mut first: HashMap<Arc<str>, usize> = HashMap::with_capacity(rows.len());
     let mut kept: Vec<Option<DeviceState>> = Vec::with_capacity(rows.len());
@@ -191,7 +191,7 @@ fn without_contradictions(rows: Vec<DeviceState>) -> Vec<DeviceState> {
     kept.into_iter().flatten().collect()
 }
 
-/// Whether a key at the top of an answer says that it is an error, whatever its status and whatever stands beside it.
+/// Whether a top-level key of an answer means an error, whatever its status and its other content.
 pub(super) fn is_error_key(key: &str) -> bool {
     ["error", "odata.error", "@odata.error"].iter().any(|known| key.eq_ignore_ascii_case(known))
 }
@@ -204,7 +204,7 @@ pub(super) fn shown_error(error: &serde_json::Value) -> String {
     format!("the answer says that it is an error ({}), so a part of it may be missing", clean(&words, 200))
 }
 
-/// The error in the body of an answer whose status speaks of none.
+/// The error in the body of an answer with a success status.
 pub(super) fn error_in(body: &[u8]) -> Option<String> {
     struct ErrorKeys;
     impl<'de> Visitor<'de> for ErrorKeys {
@@ -230,7 +230,7 @@ pub(super) fn error_in(body: &[u8]) -> Option<String> {
     Some(shown_error(&error))
 }
 
-/// What an answer other than 2xx says, whatever its body is: the service's error document, a gateway's page, or nothing.
+/// The content of an answer other than 2xx, whatever its body is: the service's error document, a gateway's page, or nothing.
 pub(super) fn rejection(answer: &Answer, retry_after: Option<std::time::Duration>) -> Rejection {
     let mut rejection = Rejection { status: answer.status, retry_after, ..Rejection::default() };
     let document: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
@@ -251,14 +251,14 @@ pub(super) fn rejection(answer: &Answer, retry_after: Option<std::time::Duration
     rejection
 }
 
-/// Whether a body is the service's own error document: JSON with an `error`, which no gateway's page is.
+/// Whether a body is the service's own error document: JSON with an `error`, unlike any gateway's page.
 pub(super) fn is_service_error(body: &[u8]) -> bool {
     let document: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let error = document.as_ref().and_then(|document| document.get("error"));
     error.is_some_and(|error| error.get("code").is_some_and(serde_json::Value::is_string))
 }
 
-/// The text of an HTML page, roughly: gateways answer with pages.
+/// The approximate text of an HTML page, because gateways answer with pages.
 fn without_markup(text: &str) -> String {
     let mut plain = String::new();
     let mut inside = false;

@@ -1,6 +1,6 @@
-//! The head of a list page: ids, times, links, and the values that a list can be split by.
+//! The head of a list page: ids, times, links, and the values by which a list can be split.
 //!
-//! Devices as columns come from `inventory`.
+//! `inventory` reads devices into columns.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,20 +10,21 @@ use serde::{Deserialize, Deserializer};
 
 use mdetag_core::strict_json::is_next_link;
 
-/// The head of a list page: what paging needs to know.
+/// The head of a list page, as far as paging needs it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::tenant) struct PageSketch<'a> {
-    /// Id and `lastSeen` of each row, where they are text.
+    /// Id and `lastSeen` of each row, if they are text.
     pub(in crate::tenant) rows: Vec<SketchRow<'a>>,
     /// `@odata.nextLink`.
     pub(in crate::tenant) next_link: Option<Cow<'a, str>>,
     /// `@odata.count`.
     pub(in crate::tenant) count: Option<u64>,
-    /// Properties of the first row that neither the service's metadata (of 2026-05) nor a reported answer has; `None` without a row.
+    /// Number of properties of the first row that are in neither the service's metadata (of 2026-05) nor a reported answer;
+    /// `None` without a row.
     pub(in crate::tenant) unknown_properties: Option<u64>,
 }
 
-/// Properties that devices are known to have, also those that nothing here reads.
+/// Known properties of devices, including those that mdetag does not read.
 const KNOWN_PROPERTIES: [&str; 32] = [
     "aadDeviceId",
     "agentVersion",
@@ -69,7 +70,7 @@ pub(in crate::tenant) struct SketchRow<'a> {
 /// Reads the head of a list page.
 ///
 /// # Errors
-/// The body is no JSON object with a list `value`.
+/// The body is not a JSON object with a list `value`.
 pub(in crate::tenant) fn sketch(body: &[u8]) -> Result<PageSketch<'_>, String> {
     let text = std::str::from_utf8(body).map_err(|_| "the page is not UTF-8".to_owned())?;
     let mut json = serde_json::Deserializer::from_str(text);
@@ -81,7 +82,7 @@ pub(in crate::tenant) fn sketch(body: &[u8]) -> Result<PageSketch<'_>, String> {
     }
 }
 
-/// A field that a list can be split by where `lastSeen` does not: both of the service's lists of filterable fields name it.
+/// A field by which a list can be split if `lastSeen` cannot: both of the service's lists of filterable fields name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::tenant) enum SplitField {
     OsPlatform,
@@ -101,20 +102,20 @@ impl SplitField {
         }
     }
 
-    /// A value as the filter writes it.
+    /// A value in the form of a filter.
     pub(in crate::tenant) fn literal(self, value: &str) -> String {
         match self {
-            // Only whole numbers are offered as values.
+            // Only whole numbers are used as values.
             SplitField::RbacGroupId => value.to_owned(),
             _ => format!("'{}'", value.replace('\'', "''")),
         }
     }
 }
 
-/// The values of a field on a list page, row by row; `None` where there is none to filter by.
+/// The values of a field on a list page, row by row; `None` if there is none to filter by.
 ///
 /// # Errors
-/// The body is no list page.
+/// The body is not a list page.
 pub(in crate::tenant) fn values(body: &[u8], field: SplitField) -> Result<Vec<Option<String>>, String> {
     #[derive(Deserialize)]
     struct Wide {
@@ -141,7 +142,7 @@ pub(in crate::tenant) fn values(body: &[u8], field: SplitField) -> Result<Vec<Op
     Ok(page.value.unwrap_or_default().into_iter().map(value).collect())
 }
 
-/// What a page holds, as the service spells it.
+/// The keys of a page, as the service spells them.
 const PAGE_KEYS: [&str; 3] = ["value", "@odata.nextLink", "@odata.count"];
 
 struct PageVisitor;
@@ -189,7 +190,7 @@ impl<'de> Visitor<'de> for PageVisitor {
                         return Err(A::Error::custom(super::shown_error(&error)));
                     }
                 }
-                // Rows or a link under a name that is only nearly ours would be lost without a word.
+                // Rows or a link under a nearly identical name would be lost silently.
                 key if PAGE_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known)) => {
                     return Err(A::Error::custom(format_args!(
                         "`{}` is spelt otherwise than documented",
@@ -253,7 +254,7 @@ impl<'de> Deserialize<'de> for SketchRows<'de> {
 
 struct Row<'a, const COUNTS: bool> {
     row: SketchRow<'a>,
-    /// Properties that nobody knows, where they are counted.
+    /// Number of unknown properties, if they are counted.
     unknown: u64,
 }
 
@@ -287,7 +288,7 @@ impl<'de, const COUNTS: bool> Deserialize<'de> for Row<'de, COUNTS> {
     }
 }
 
-/// A text, borrowed where it has no escapes, or a whole number as text; any other value is nothing.
+/// A text, borrowed if it has no escapes, or a whole number as text; any other value becomes nothing.
 struct TextOrNothing;
 
 impl<'de> DeserializeSeed<'de> for TextOrNothing {

@@ -1,4 +1,4 @@
-//! Caps on rows that lie beyond the first page.
+//! Caps on rows beyond the first page.
 
 use super::*;
 

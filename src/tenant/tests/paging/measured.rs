@@ -1,4 +1,4 @@
-//! Reads of a service that was measured: fewer calls, and the same devices also where it has changed since.
+//! Reads of a measured service: fewer calls, and the same devices even if it has changed since.
 
 use serde_json::json;
 
@@ -58,7 +58,7 @@ async fn a_known_page_is_not_asked_whether_it_is_the_last() {
     assert!(known.calls.len() < bare.calls.len(), "{} of {}", known.calls.len(), bare.calls.len());
     known.whole(1005);
     bare.whole(1005);
-    // Pages that are smaller than they were measured to be are seen to be.
+    // Pages that are smaller than measured are noticed.
     read(1005, quirks, measured(&[("pageSize", "measured", Some(500))])).await.whole(1005);
 }
 

@@ -1,4 +1,4 @@
-//! Pages that are shorter than was asked for: the end of the list, or a service whose pages are small.
+//! Pages that are shorter than requested: the end of the list, or a service with small pages.
 
 use super::*;
 
@@ -7,7 +7,7 @@ async fn a_short_page_is_the_end_only_where_nothing_stands_behind_it() {
     for (count, page) in [(33, 7), (8, 7), (14, 7), (15, 7), (1234, 333)] {
         read(count, pages(page)).await.whole(count);
     }
-    // Pages of one row cannot overlap, so that nothing shows whether the list moved between them.
+    // Pages of one row cannot overlap, so nothing shows whether the list changed between them.
     read(2, pages(1)).await.untrusted();
 }
 
