@@ -1,6 +1,6 @@
-//! How old what is applied may be: a reviewed plan by when it was made, the rest of a run by what its journal said last.
+//! The largest age of what is applied: a reviewed plan's from its creation, the rest of a run's from its last journal line.
 //!
-//! Knows nothing of what the plan says; that the rest still fits the tenant is `plan::stale`.
+//! Does not know the content of the plan; `plan::stale` checks that the rest still fits the tenant.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use mdetag_core::time::{Timestamp, spoken};
 use super::args::ApplyArgs;
 use super::failure::Failure;
 
-/// Clocks of the computer that planned and of this one differ by this much at most.
+/// The tolerated difference between the clocks of the planning computer and this one.
 const CLOCK_SLACK: Duration = Duration::from_secs(300);
 
-/// Refuses a plan from the future or one that is too old. Of a run that is resumed it is the last journal line that counts: a
-/// long run outlives the age of its plan.
+/// Refuses a plan from the future or one that is too old. For a resumed run the last journal line counts, because a long run may
+/// outlive the age of its plan.
 ///
 /// # Errors
 /// Too old, or made in the future.

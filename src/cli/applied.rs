@@ -1,4 +1,4 @@
-//! How an apply ended, its report, and when it may go on.
+//! The end of an apply, its report, and when it may continue.
 //!
 //! Decides nothing; exit codes come from `carry_out` and `rollout`.
 
@@ -17,14 +17,14 @@ use super::next_wave::{self, NextWave};
 use super::output::Reports;
 use super::rollout;
 
-/// How an apply ended, and when it may go on.
+/// The end of an apply, and when it may continue.
 pub struct Applied {
     pub exit: Exit,
-    /// The next wave of the run, where one waits.
+    /// The next wave of the run, if one waits.
     pub next: Option<NextWave>,
-    /// What was not told, because the command waits for that wave.
+    /// The report that was held back because the command waits for that wave.
     pub untold: Option<Box<LastWave>>,
-    /// What the webhook is sent; none when a person declined, or when there was nothing to resume.
+    /// The message for the webhook; `None` if a person declined, or if there was nothing to resume.
     pub summary: Option<Box<SummaryDocument>>,
 }
 
@@ -34,18 +34,18 @@ impl From<Exit> for Applied {
     }
 }
 
-/// How a run stands while its next wave waits: told only where no later wave takes its place.
+/// The state of a run whose next wave waits. Only reported if no later wave replaces it.
 pub struct LastWave {
-    /// The plan of what was left.
+    /// The plan of the remaining changes.
     plan: Plan,
     reviewed: Option<Plan>,
     end: RunEnd,
-    /// The same for the shell.
+    /// The exit code for the shell.
     exit: Exit,
 }
 
 impl LastWave {
-    /// Tells it as the end of a command that was stopped before the next wave.
+    /// Reports it as the end of a command that was stopped before the next wave.
     ///
     /// # Errors
     /// A report that cannot be written.
@@ -81,7 +81,7 @@ pub fn tell_end(
 ) -> Result<Applied, Failure> {
     let next = end.not_before.map(|not_before| NextWave::new(context, &end.run_id, not_before, now));
     if next.as_ref().is_some_and(|next| next_wave::waits_for(context, args, next)) {
-        // The report is that of the last wave: a command prints one document.
+        // The report is of the last wave, because a command prints one document.
         let last = LastWave { plan: plan.clone(), reviewed: reviewed.cloned(), end: end.clone(), exit };
         return Ok(Applied { exit, next, untold: Some(Box::new(last)), summary: None });
     }
@@ -89,7 +89,7 @@ pub fn tell_end(
     Ok(Applied { exit, next, untold: None, summary: Some(Box::new(summary)) })
 }
 
-/// Writes the report and returns what the webhook is sent.
+/// Writes the report, and returns the message for the webhook.
 ///
 /// # Errors
 /// A report that cannot be written.

@@ -1,6 +1,6 @@
-//! `mdetag apply`: plans anew, keeps what was reviewed, asks, and carries it out.
+//! `mdetag apply`: plans anew, keeps the reviewed changes, asks, and applies.
 //!
-//! Decides nothing about a change: what is applied is what the plan, the review and the guard agree on.
+//! Decides nothing about a change: it applies those that the plan, the review and the guard all contain.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ use super::{next_wave, notify, plan, reviewed, show};
 /// Applies.
 ///
 /// # Errors
-/// Policy, identity, network, files, a plan that no longer fits, no approval.
+/// Policy, identity, network, files, a plan that no longer fits, a missing approval.
 pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
     let ended = to_the_end(context, args).await;
     let (summary, exit) = match ended {
@@ -37,7 +37,7 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
     exit
 }
 
-/// Applies, and waits for later waves where that was asked for.
+/// Applies, and waits for later waves if `--wait` is given.
 async fn to_the_end(context: &Context, args: &ApplyArgs) -> Result<Applied, Failure> {
     let mut applied = apply_once(context, args).await?;
     while let Some(next) = applied.next.take() {
@@ -48,7 +48,7 @@ async fn to_the_end(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
             Err(failure) => Err(failure),
         };
         applied = match (went_on, untold) {
-            // Nothing of the next wave was written, but this command did write the last one.
+            // Nothing of the next wave was written, but this command wrote the last one.
             (Err(Failure { stopped_by: Some(reason), .. }), Some(last)) => {
                 last.report(context, args, reason)?
             }
@@ -58,9 +58,9 @@ async fn to_the_end(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
     Ok(applied)
 }
 
-/// Hours may have passed, so the rest is planned again, just as a later resume would.
+/// Hours may have passed, so the rest is planned again, as a later resume would do.
 fn rest(args: &ApplyArgs, run: String) -> ApplyArgs {
-    // `--or-plan` plans anew with policies that it names, beside a run too.
+    // `--or-plan` plans with the policies that it names, also beside a run.
     let paths = if args.or_plan { args.paths.clone() } else { Vec::new() };
     ApplyArgs { resume: Some(run), paths, next_wave: false, ..args.clone() }
 }
@@ -106,7 +106,7 @@ async fn apply_reported(context: &Context, args: &ApplyArgs, reports: &Reports) 
 fn request(context: &Context, args: &ApplyArgs) -> Result<ApplyRequest, Failure> {
     let is_plan = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
     match args.paths.as_slice() {
-        // A plan file does not choose the policies that judge it: they are the profile's or the arguments'.
+        // A plan file does not choose the policies that judge it: they come from the profile or the arguments.
         [path, policies @ ..] if is_plan(path) && !policies.iter().any(is_plan) => {
             let reviewed = show::read(path)?;
             reviewed::inside(&reviewed)?;
@@ -124,7 +124,7 @@ fn request(context: &Context, args: &ApplyArgs) -> Result<ApplyRequest, Failure>
     }
 }
 
-/// Reads the policies of a request, all of its profile's among them, and compares them with the reviewed ones.
+/// Reads the policies of a request, including all of its profile's, and compares them with the reviewed ones.
 fn load(context: &Context, request: &ApplyRequest) -> Result<PolicySet, Failure> {
     policy_set::whole_profile(context, &request.paths)?;
     let set = policy_set::load(context, &request.paths, context.policy_now())?;
@@ -136,7 +136,7 @@ fn load(context: &Context, request: &ApplyRequest) -> Result<PolicySet, Failure>
     Ok(set)
 }
 
-/// A plan of a sandbox fits nothing but that sandbox: said before anybody is asked to sign in.
+/// A plan of a sandbox only fits that sandbox. Checked before anybody has to sign in.
 fn check_sandbox(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
     let tenant = &reviewed.header.tenant;
     if tenant.cloud.as_deref() != Some(session::SANDBOX) || context.global.sandbox.is_some() {
@@ -148,7 +148,7 @@ fn check_sandbox(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
         .help(format!("nothing was written; pass {flag}, or make a plan for the tenant")))
 }
 
-/// A recorded inventory says nothing about now.
+/// A recorded inventory says nothing about the present.
 fn refuse_recorded(context: &Context) -> Result<(), Failure> {
     match context.recorded_flag() {
         Some(flag) if context.global.sandbox.is_none() => Err(Failure::usage(format!(

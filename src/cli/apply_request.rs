@@ -1,6 +1,6 @@
-//! One request to apply: locks, reads, plans anew, keeps what was reviewed, asks, and writes.
+//! One request to apply: locks, reads, plans anew, keeps the reviewed changes, asks, and writes.
 //!
-//! Does not know where the request came from: `apply` takes it from the command line, `resuming` from a run.
+//! Does not know the origin of the request: `apply` takes it from the command line, `resuming` from a run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,18 +42,18 @@ use super::source::{self, Source};
 use super::state_store;
 use super::{age, ci, ledger_text, left_out, lock, past, plan, question, reviewed, sightings, undone};
 
-/// What is applied: a plan that somebody saw, or what the policies say now.
+/// The changes to apply: those of a reviewed plan, or those that the policies want now.
 pub struct ApplyRequest {
-    /// The plan that somebody saw.
+    /// The reviewed plan.
     pub reviewed: Option<Plan>,
-    /// The run that goes on.
+    /// The run to continue.
     pub resumed: Option<RecordedRun>,
     pub paths: Vec<PathBuf>,
-    /// `--or-plan`: the policies changed since, so the plan only bounds what the new one writes.
+    /// `--or-plan`: the policies have changed since, so the plan only limits what the new one writes.
     pub is_replanned: bool,
 }
 
-/// An apply with everything that was given to it.
+/// The input of an apply.
 pub struct ApplyInputs<'a> {
     pub context: &'a Context,
     pub args: &'a ApplyArgs,
@@ -61,22 +61,22 @@ pub struct ApplyInputs<'a> {
     /// `--allow`.
     pub allowances: &'a [Allowance],
     pub reports: &'a Reports,
-    /// `--or-plan` found nothing to resume, and plans of this set are reviewed: only a person's yes applies a new one.
+    /// `--or-plan` found nothing to resume, and plans of this set are reviewed: a new one is only applied if a person says yes.
     pub is_unreviewed: bool,
-    /// Rollouts that are left beside the run that goes on.
+    /// Other open rollouts besides the resumed run.
     pub others: &'a [OtherRollout],
 }
 
-/// What is left of a request on the tenant as it is.
+/// The part of a request that still applies to the tenant.
 struct Remaining {
     verdict: planning::Planned,
     dropped: Vec<(ChangeKey, Dropped)>,
     unreviewed: u64,
-    /// When the list shows every change that an answer confirmed, at the latest.
+    /// The latest time by which the list shows every change that an answer confirmed.
     shown_by: Option<Timestamp>,
-    /// Tags that calls of earlier runs took along.
+    /// Tags that calls of earlier runs removed by accident.
     owed: BTreeMap<ChangeKey, Owed>,
-    /// The whole plan, where the one that was reviewed only bounds what is written.
+    /// The whole plan, if the reviewed one only limits what is written.
     whole: Option<Box<planning::Planned>>,
 }
 
@@ -84,7 +84,7 @@ impl ApplyInputs<'_> {
     /// Locks, reads, plans, asks and writes.
     ///
     /// # Errors
-    /// As [`run`].
+    /// Those of [`run`].
     pub async fn apply(
         &self,
         session: WritingSession,
@@ -96,14 +96,14 @@ impl ApplyInputs<'_> {
             self.check_reviewed(reviewed, &request, &session)?;
         }
         let _lock = stops.or(lock::lock(self.context, self.args, &session)).await?;
-        // Where runs are there, somebody carries them from job to job.
+        // If runs exist, something carries them from job to job.
         let is_new = || journal::runs(&session.state).is_ok_and(|runs| runs.is_empty());
         if let Some(why) = state_store::local_in_ci(self.context).filter(|_| is_new()) {
             self.context
                 .console
                 .complain(&format!("warning: {why}\n= help: {}\n", state_store::NAME_A_STORE));
         }
-        // Whoever held the lock until now may have gone on with the run.
+        // The previous holder of the lock may have continued the run.
         if let Some(recorded) = &mut request.resumed {
             *recorded = journal::read(&session.state, &recorded.header.run)
                 .map_err(|error| Failure::file(chain(&error)))?;
@@ -115,7 +115,7 @@ impl ApplyInputs<'_> {
         exit
     }
 
-    /// Tenant, age and options of a reviewed plan.
+    /// Checks the tenant, age and options of a reviewed plan.
     fn check_reviewed(
         &self,
         reviewed: &Plan,
@@ -136,12 +136,12 @@ impl ApplyInputs<'_> {
         Ok(())
     }
 
-    /// Reads the inventory anew, from the tenant (or, on a sandbox, from the file that was asked for).
+    /// Reads the inventory again, from the tenant (or, for a sandbox, from the given file).
     async fn read(&self, session: Session) -> Result<Source, Failure> {
         source::of_session(self.context, Some(self.set), session).await
     }
 
-    /// Plans anew, and keeps of it what was reviewed.
+    /// Plans anew, and keeps the reviewed changes of the plan.
     fn fit(&self, source: &Source, request: &ApplyRequest) -> Result<Remaining, Failure> {
         let resumed = request.resumed.as_ref().map(|recorded| &*recorded.header.run);
         let (context, retry) = (self.context, self.args.retry_contested);
@@ -150,13 +150,13 @@ impl ApplyInputs<'_> {
         let asked = past::HistoryOverrides { retry_contested: retry, after_revert, resumed };
         let mut history = past::history(context, source, &self.set.reference, asked)?;
         let owed = history.lost.clone();
-        // The run that goes on puts back what it lost itself.
+        // The resumed run puts back its own lost tags.
         history.lost.retain(|_, owed| resumed != Some(&*owed.run));
         let with = source.plan_inputs(self.context, &history, self.allowances);
         let mut fresh = planning::fresh(self.set, &source.inventory, &with)?;
         fresh.plan.measures.changed_back = past::changed_back(context, source, &fresh.plan, &history);
         let (mut dropped, mut unreviewed) = (Vec::new(), 0);
-        // The review and the run that goes on bound what is written; the next review sees everything.
+        // The review and the resumed run limit what is written; the next review sees everything.
         let whole = match request.is_replanned {
             true => Some(Box::new(planning::plan(self.set, &source.inventory, &with)?)),
             false => None,
@@ -308,7 +308,7 @@ impl ApplyInputs<'_> {
         tell_end(self.context, self.args, self.reports, plans, &end.run, ended)
     }
 
-    /// Asks, and takes only a full yes.
+    /// Asks, and accepts only a full yes.
     async fn approved(
         &self,
         session: &Session,
@@ -320,7 +320,7 @@ impl ApplyInputs<'_> {
     }
 }
 
-/// Keeps a plan that nobody has reviewed, in place of applying it.
+/// Saves a plan that nobody has reviewed, instead of applying it.
 ///
 /// # Errors
 /// A file that cannot be written.

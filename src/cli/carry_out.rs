@@ -1,6 +1,6 @@
-//! Carries out a plan that the guard let pass: journal, loop, progress, outcomes.
+//! Carries out a plan that passed the guard: journal, loop, progress, outcomes.
 //!
-//! Decides nothing; `apply` (the room) says which call comes next.
+//! Decides nothing; the module `apply` chooses the next call.
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -24,10 +24,11 @@ use super::run_inputs::RunInputs;
 use super::run_part;
 use super::set_names;
 
-/// Larger runs are indexed when somebody asks for their history: the apply ends without that wait.
+/// The largest run that is indexed at once. Larger ones are indexed when somebody asks for their history, so that the apply ends
+/// sooner.
 const MOST_INDEXED: usize = 20_000;
 
-/// Carries out a plan to its end, to a signal, or to a limit.
+/// Carries out a plan to its end, a signal, or a limit.
 ///
 /// # Errors
 /// A journal that cannot be written: nothing is sent without it.
@@ -66,7 +67,7 @@ pub async fn carry_out(
         .and_then(|()| close(&run, &session.ledger, &mut journal, clock.now(), waits))
         .map_err(Failure::journal)?;
     if inputs.safe.plan().changes.len() <= MOST_INDEXED {
-        // `history` indexes it, if it could not be done here.
+        // `history` indexes it later if this fails.
         let _ = history_index::read(&session.state, &run_id);
     }
     let ending = RunEnding {
@@ -79,7 +80,7 @@ pub async fn carry_out(
     Ok(ending.judge(inputs, screen, start))
 }
 
-/// The journal of a new run with its plan beside it, or the one of the run that is resumed.
+/// The journal of a new run with its plan beside it, or that of the resumed run.
 fn open_journal(inputs: &RunInputs<'_>, run: &str, now: Timestamp) -> Result<Journal, journal::JournalError> {
     let plan = inputs.safe.plan();
     let text = |value: &Option<String>| value.clone().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The manners of CI systems: which one this is, and what it wants beside the report.
+//! Adapts to CI systems: which one this is, and its extra outputs besides the report.
 //!
 //! Renders nothing itself; that is `report::ci`.
 
@@ -19,7 +19,7 @@ use super::console::Console;
 use super::context::Context;
 use super::failure::Failure;
 
-/// The CI system to speak to: the one that was named, or the one that the environment shows.
+/// The CI system to write for: the named one, or the one that the environment shows.
 pub fn detect(asked: CiSystem) -> Option<System> {
     match asked {
         CiSystem::Auto => manners::detect(variable),
@@ -30,7 +30,7 @@ pub fn detect(asked: CiSystem) -> Option<System> {
     }
 }
 
-/// Whether a CI system of any kind runs this.
+/// Whether any CI system runs this.
 pub fn is_ci() -> bool {
     detect(CiSystem::Auto).is_some() || variable("CI").is_some_and(|value| value != "false")
 }
@@ -39,10 +39,10 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Findings as annotations at policy lines, where the CI system has such; on standard error, which runners read as well.
+/// Findings as annotations at policy lines, if the CI system supports them; on standard error, which runners also read.
 pub fn annotate(asked: CiSystem, sources: &Sources, findings: &[Diagnostic], console: &Console) {
     if console.logs_json {
-        // No line of the log is anything but JSON, and the findings are among them.
+        // Every line of the log must be JSON, and the findings are among them.
         return;
     }
     let text = match detect(asked) {
@@ -61,7 +61,7 @@ pub fn annotate(asked: CiSystem, sources: &Sources, findings: &[Diagnostic], con
     }
 }
 
-/// Findings that forbid a plan, as GitHub's step summary.
+/// Findings that prevent a plan, as GitHub's step summary.
 ///
 /// # Errors
 /// A summary file that cannot be written.
@@ -77,7 +77,7 @@ fn step_summary(system: Option<System>) -> Result<Option<File>, Failure> {
     Ok(path.map(|path| output_file::append(Path::new(&path))).transpose()?)
 }
 
-/// What the CI system wants beside a report: annotations at policy lines, and on GitHub the step summary.
+/// The CI system's extra outputs besides a report: annotations at policy lines, and on GitHub the step summary.
 ///
 /// # Errors
 /// A summary file that cannot be written.
@@ -92,7 +92,7 @@ pub fn report(asked: CiSystem, model: &Model<'_>, console: &Console) -> Result<(
     Ok(())
 }
 
-/// Shows text for people as a group that the CI system folds away; elsewhere as it is.
+/// Shows text for people as a group that the CI system folds; unchanged on other systems.
 ///
 /// # Errors
 /// Those of `show`, and standard output that cannot be written.
@@ -109,7 +109,7 @@ pub fn grouped(
     Ok(())
 }
 
-/// Who runs this, and where: for the journal.
+/// Who runs this and where, for the journal.
 #[derive(Clone, Debug, Default)]
 pub struct Actor {
     /// The person, or the account of the job.
@@ -118,12 +118,12 @@ pub struct Actor {
     pub job: Option<String>,
 }
 
-/// An address from the environment, without secrets: it is kept in journals.
+/// An address from the environment, without secrets, because journals store it.
 fn address(name: &str) -> Option<String> {
     variable(name).map(|address| repository::without_secrets(&address))
 }
 
-/// The page of this job, for messages. Nothing but a plain https address: it is shown as a link.
+/// The page of this job, for messages. Only a plain https address, because it is shown as a link.
 pub fn link() -> Option<String> {
     let address = match manners::detect(variable)? {
         System::Github => format!(
@@ -144,7 +144,7 @@ pub fn link() -> Option<String> {
     (address.starts_with("https://") && address.bytes().all(is_plain)).then_some(address)
 }
 
-/// Who runs this, and where, as far as the environment tells.
+/// Who runs this and where, as far as the environment shows.
 pub fn who() -> Actor {
     let job = match manners::detect(variable) {
         Some(System::Github) => variable("GITHUB_REPOSITORY").map(|repository| {
@@ -168,11 +168,11 @@ pub fn who() -> Actor {
     }
 }
 
-/// The account of this process by its number, where the environment does not name it, as in a container.
+/// The number of this process's account, if the environment does not name it, as in a container.
 #[cfg(unix)]
 fn account() -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
-    // A process owns its own entry. Systems without one leave the account unknown.
+    // A process owns its own entry. On systems without one the account stays unknown.
     std::fs::metadata("/proc/self").ok().map(|own| format!("uid {}", own.uid()))
 }
 
@@ -181,7 +181,7 @@ fn account() -> Option<String> {
     None
 }
 
-/// The same in a few words, for the holder of a lock.
+/// Who runs this, in a few words for the holder of a lock.
 pub fn origin() -> String {
     let origin = who();
     let who = origin.who.unwrap_or_else(|| "an unknown user".into());

@@ -1,6 +1,6 @@
-//! Where words go: results to standard output, everything else to standard error, with colour where it shows.
+//! The output streams: results go to standard output, everything else to standard error, with colour where it shows.
 //!
-//! Decides nothing about the words themselves; that is `report`.
+//! Decides nothing about the text; `report` does.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,21 +20,21 @@ pub struct Console {
     pub colour: bool,
     /// Colour on standard error.
     pub error_colour: bool,
-    /// Columns of the terminal; 100 where there is none.
+    /// Columns of the terminal; 100 without one.
     pub width: usize,
-    /// Whether a progress bar may be drawn: standard error is a terminal and nobody objected.
+    /// Whether a progress bar may be drawn: standard error is a terminal, and no flag forbids it.
     pub bars: bool,
     /// Whether plain progress lines may be written instead.
     pub lines: bool,
-    /// Whether a question can be asked: standard input and standard error are terminals.
+    /// Whether questions are possible: standard input and standard error are terminals.
     pub asks: bool,
     /// Errors only.
     pub quiet: bool,
     /// Whether standard output is JSON.
     pub is_json: bool,
-    /// Whether standard error is JSON, an object a line.
+    /// Whether standard error is JSON, one object per line.
     pub logs_json: bool,
-    /// Keeps results instead of writing them: one tenant of several.
+    /// Collects results instead of writing them, for one of several tenants.
     pub kept: Option<BufferedOutput>,
 }
 
@@ -72,10 +72,10 @@ impl Write for BufferedOutput {
 }
 
 impl Console {
-    /// From the flags and from what the streams are.
+    /// From the flags and the types of the streams.
     pub fn new(global: &Global) -> Console {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        // The console of Windows shows colours as rubbish until it is asked not to.
+        // The Windows console shows colours as garbage unless it is asked to interpret them.
         let draws = anstyle_query::windows::enable_ansi_colors().unwrap_or(true);
         let shows = |terminal: bool| match global.color {
             Colour::Always => true,
@@ -106,7 +106,7 @@ impl Console {
         }
     }
 
-    /// No colour, no bars, no questions: where the flags could not be read.
+    /// No colour, no bars, no questions: used if the flags could not be parsed.
     pub fn plain() -> Console {
         Console {
             colour: false,
@@ -125,7 +125,7 @@ impl Console {
     /// Writes a result to standard output.
     ///
     /// # Errors
-    /// When standard output cannot take it; a broken pipe too, which `main` ends quietly.
+    /// Standard output cannot be written, or its pipe is broken, which `main` ends quietly.
     pub fn result(&self, text: &str) -> io::Result<()> {
         let mut out = self.out();
         out.write_all(text.as_bytes())?;
@@ -135,7 +135,7 @@ impl Console {
         out.flush()
     }
 
-    /// Where results go. JSON keeps names as they are, so this writer makes all of it harmless for log readers.
+    /// The writer of results. JSON contains names unchanged, so this writer makes it harmless for log readers.
     pub fn out(&self) -> Box<dyn Write> {
         match &self.kept {
             Some(kept) => Box::new(kept.clone()),
@@ -151,7 +151,7 @@ impl Console {
         }
     }
 
-    /// Writes a line to standard error, quiet or not. Nobody can be told when even that fails.
+    /// Writes a line to standard error, also if quiet. If even that fails, nobody can be told.
     pub fn complain(&self, text: &str) {
         if self.logs_json {
             return self.complain_raw(&log::line(now(), text));
@@ -162,7 +162,7 @@ impl Console {
             .and_then(|()| if text.ends_with('\n') { Ok(()) } else { err.write_all(b"\n") });
     }
 
-    /// Writes findings to standard error; `shown` is how people read them.
+    /// Writes findings to standard error; `shown` makes the form for people.
     pub fn complain_of(&self, sources: &Sources, findings: &[Diagnostic], shown: impl FnOnce() -> String) {
         if self.logs_json {
             self.complain_raw(&log::findings(now(), sources, findings));
@@ -174,7 +174,7 @@ impl Console {
     /// Asks on standard error and reads one line from standard input.
     ///
     /// # Errors
-    /// When the terminal went away.
+    /// The terminal is gone.
     pub fn ask(&self, question: &str) -> io::Result<String> {
         match self.logs_json {
             true => self.complain(question),
@@ -191,7 +191,7 @@ impl Console {
     }
 }
 
-/// Takes the log lines of the logging library. A reader that went away is no error: the library would panic over it.
+/// Writes the log lines of the logging library. Ignores a closed stream, because the library would panic.
 struct LogLines {
     is_json: bool,
 }
@@ -213,7 +213,7 @@ fn now() -> Timestamp {
     Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// Sends log lines to standard error. Only our own lines: a dependency's debug output could carry a header.
+/// Sends log lines to standard error. Only our own lines, because a dependency's debug output could contain a header.
 pub fn start_logging(global: &Global, console: &Console) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",

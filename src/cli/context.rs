@@ -1,4 +1,4 @@
-//! What every command starts with: the flags, `mdetag.yaml`, the console, the clock, the folders.
+//! The start of every command: the flags, `mdetag.yaml`, the console, the clock, the folders.
 //!
 //! Connects nowhere.
 
@@ -35,17 +35,17 @@ impl Clock for SystemClock {
     }
 }
 
-/// What every command starts with.
+/// The context of a command.
 #[derive(Clone)]
 pub struct Context {
     pub global: Global,
     pub console: Console,
     pub clock: Arc<dyn Clock>,
-    /// When the command started: time limits count from here, reading included.
+    /// When the command started; time limits count from here, including reading.
     pub started: Timestamp,
-    /// What `mdetag.yaml` says, or the defaults.
+    /// The content of `mdetag.yaml`, or the defaults.
     pub settings: Settings,
-    /// Where `mdetag.yaml` lies, if there is one: the paths in it are relative to this folder.
+    /// The folder of `mdetag.yaml`, if there is one: its paths are relative to it.
     pub settings_folder: Option<PathBuf>,
     pub folder: PathBuf,
     /// The repository root, else the working directory: plans name files relative to it.
@@ -53,15 +53,15 @@ pub struct Context {
     /// The repository root, if there is one.
     pub repository: Option<PathBuf>,
     pub place: StatePlace,
-    /// Whether nobody named the place.
+    /// Whether the place is the default.
     pub is_default_place: bool,
-    /// The store, where it lies in one and is opened.
+    /// The store, if the state is in one, after it is opened.
     pub store: OpenedStore,
-    /// Whether the folder of the state is a copy, once that is looked at.
+    /// Whether the folder of the state is a copy, after that was checked.
     pub copied_from: CopiedFrom,
-    /// What was measured of the service; empty until a tenant is known.
+    /// Findings about the service; empty until a tenant is known.
     pub service: KnownService,
-    /// The folder of sandboxes; of all state, where that lies in a folder.
+    /// The folder of sandboxes, and of all state if that is in a folder.
     local: PathBuf,
 }
 
@@ -69,7 +69,7 @@ impl Context {
     /// Reads `mdetag.yaml` and finds the folders.
     ///
     /// # Errors
-    /// A working directory that went away, and every problem in `mdetag.yaml`.
+    /// The working directory is gone, or `mdetag.yaml` has errors (all are listed).
     pub fn new(global: Global, console: Console, command: &Command) -> Result<Context, Failure> {
         let folder = std::env::current_dir()
             .map_err(|error| Failure::file(format!("cannot tell the working directory: {error}")))?;
@@ -141,16 +141,16 @@ impl Context {
         }
     }
 
-    /// The name in the marker of comments: the sandbox's or profile's. Empty where none is named, so that an error before the
-    /// first read and the plan afterwards are one comment.
+    /// The name in the marker of comments: the sandbox's or profile's. Empty if none is named, so that an error before the first
+    /// read and the later plan share one comment.
     pub fn comment_of(&self) -> String {
         self.named_tenant().name.unwrap_or_default()
     }
 
-    /// The profile that this run works on, if it works on one.
+    /// The profile of this run, if it has one.
     ///
     /// # Errors
-    /// `--tenant` names none of the profiles.
+    /// `--tenant` does not name a profile.
     pub fn profile(&self) -> Result<Option<&Profile>, Failure> {
         let Some(name) = self.global.tenant.as_deref().or(self.settings.default_tenant.as_deref()) else {
             let mut tenants = self.settings.tenants();
@@ -175,7 +175,7 @@ impl Context {
     /// The policy arguments: those given, else the profile's, else `policies/`.
     ///
     /// # Errors
-    /// As [`Context::profile`].
+    /// Those of [`Context::profile`].
     pub fn policy_paths(&self, given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         if !given.is_empty() {
             return Ok(given.to_vec());
@@ -190,7 +190,7 @@ impl Context {
         Ok(paths)
     }
 
-    /// These paths were not typed: a pull request may have written them, or replaced them by links.
+    /// Checks a path that was not typed: a pull request may have written it, or replaced it by a link.
     fn within_the_repository(&self, path: &Path) -> Result<(), Failure> {
         let root = self.repository.as_deref().or(self.settings_folder.as_deref()).unwrap_or(&self.folder);
         match regular_file::within(&self.folder.join(path), root) {
@@ -202,7 +202,7 @@ impl Context {
         }
     }
 
-    /// The first flag, given or from the environment, that puts something recorded in place of the present.
+    /// The first flag, given or from the environment, that replaces the present by a recording.
     pub fn recorded_flag(&self) -> Option<&'static str> {
         let flags = [
             ("--inventory", self.global.inventory.is_some()),
@@ -232,7 +232,7 @@ impl Context {
         }
     }
 
-    /// The same command on a service that was measured.
+    /// The context adapted to a measured service.
     pub fn suited(&self, service: &KnownService) -> Context {
         let mut suited = Context { service: service.clone(), ..self.clone() };
         for sentence in service.suit(&mut suited.settings) {
@@ -241,13 +241,13 @@ impl Context {
         suited
     }
 
-    /// The state directory; of sandboxes alone, where state lies in a store.
+    /// The state directory; if the state is in a store, that of sandboxes only.
     pub fn state_dir(&self) -> PathBuf {
         self.local.clone()
     }
 }
 
-/// State that comes with the repository is what a pull request says about earlier runs.
+/// Refuses state in the repository, because a pull request could change it to say anything about earlier runs.
 fn refuse_tracked(state: &Path, repository: Option<&Path>) -> Result<(), Failure> {
     let Some(file) = repository.and_then(|root| state::tracked(state, root)) else { return Ok(()) };
     let what = format!("git tracks `{}`, which lies in the state directory", terminal(&file));
@@ -257,7 +257,7 @@ fn refuse_tracked(state: &Path, repository: Option<&Path>) -> Result<(), Failure
     )))
 }
 
-/// Nobody chose where a link at the default place leads. A folder that was named may be one.
+/// Refuses a link at the default place, because nobody chose its target. An explicitly named folder may be a link.
 fn refuse_link(state: &Path) -> Result<(), Failure> {
     if !state.is_symlink() {
         return Ok(());
@@ -268,13 +268,13 @@ fn refuse_link(state: &Path) -> Result<(), Failure> {
         .help("name the folder that it leads to with --state or MDETAG_STATE, or remove it"))
 }
 
-/// `mdetag.yaml` of the working directory or of a parent up to the repository root; outside a repository only here.
+/// `mdetag.yaml` of the working directory or of a parent up to the repository root; outside a repository only of the former.
 fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, Option<PathBuf>), Failure> {
     let real = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
     if let Some(path) = settings_file(&real, repository) {
         let place = path.parent().unwrap_or(&real);
         let name = shown(&from_folder(repository.unwrap_or(&real), &path));
-        // A pull request brings this file: what it links to may be a secret of the runner.
+        // A pull request may contain this file, and it may link to a secret of the runner.
         let text = regular_file::text_within(&path, repository.unwrap_or(place), MAX_BYTES as u64)
             .map_err(|why| Failure::file(format!("{name} cannot be read: {why}")))?;
         let source = Source::new(name.as_str(), 0, "mdetag.yaml", text);
@@ -292,7 +292,7 @@ fn read_settings(folder: &Path, repository: Option<&Path>) -> Result<(Settings, 
     Ok((Settings::default(), None))
 }
 
-/// Where `mdetag.yaml` lies: in the folder or in the nearest of its parents up to the repository's root.
+/// The path of `mdetag.yaml`: in the folder or in the nearest of its parents up to the repository's root.
 fn settings_file(real: &Path, repository: Option<&Path>) -> Option<PathBuf> {
     let mut places = real.ancestors().take_while(|place| match repository {
         Some(root) => place.starts_with(root),
@@ -304,7 +304,7 @@ fn settings_file(real: &Path, repository: Option<&Path>) -> Option<PathBuf> {
     })
 }
 
-/// The profile that a command without `--tenant` takes, where `mdetag.yaml` has errors or something else keeps the command from
+/// The profile of a command without `--tenant`, for when `mdetag.yaml` has errors or anything else keeps the command from
 /// starting.
 pub fn likely_tenant() -> Option<String> {
     let real = std::fs::canonicalize(std::env::current_dir().ok()?).ok()?;
@@ -314,7 +314,7 @@ pub fn likely_tenant() -> Option<String> {
     policy::likely_tenant(&regular_file::text_within(&path, root, MAX_BYTES as u64).ok()?)
 }
 
-/// Adds the profiles of `tenantsFile`, which lies below `root` like everything that `mdetag.yaml` names.
+/// Adds the profiles of `tenantsFile`, which must be below `root` like every path in `mdetag.yaml`.
 fn add_tenants_file(
     settings: &mut Settings,
     folder: &Path,

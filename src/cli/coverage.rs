@@ -1,4 +1,4 @@
-//! `mdetag coverage`: which devices no rule selects, which tags nobody claims, which rules and protections hold for nobody.
+//! `mdetag coverage`: devices that no rule selects, tags that no policy claims, rules and protections without devices.
 
 use mdetag_core::coverage::{self, Coverage};
 use mdetag_core::report::escape;
@@ -13,10 +13,10 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::looking;
 
-/// The unclaimed tags that are named in one remark.
+/// The most unclaimed tags that a remark names.
 const MOST_TAGS: usize = 10;
 
-/// Lists rules with what they hold for, and says what is left out.
+/// Lists rules with their devices, and says what the policies leave out.
 ///
 /// # Errors
 /// Policies, identity, network, standard output.

@@ -1,4 +1,4 @@
-//! `mdetag devices`: the devices that a selector, a rule or a tag picks, with the fields that were asked for.
+//! `mdetag devices`: the devices that a selector, a rule or a tag matches, with the requested fields.
 
 use mdetag_core::device::Field;
 use mdetag_core::diagnostic::{Source, Sources};
@@ -18,13 +18,13 @@ use super::failure::Failure;
 use super::looking::{self, ViewInputs};
 use super::planning::has_errors;
 
-/// The name that the selector of the command line has beside the policies' own.
+/// The name of the command line's selector among the policies' own.
 const WHERE: &str = "command-line";
 
 /// Lists devices, by id.
 ///
 /// # Errors
-/// A selector, rule or field that is not there; policies, identity, network, standard output.
+/// An unknown selector, rule or field; policies, identity, network, standard output.
 pub async fn run(context: &Context, args: &DevicesArgs) -> Result<Exit, Failure> {
     looking::formats(context, "devices")?;
     let fields = args.fields.iter().map(|name| field(name)).collect::<Result<Vec<Field>, Failure>>()?;
@@ -74,7 +74,7 @@ fn wanted(context: &Context, args: &DevicesArgs, seen: &ViewInputs) -> Result<De
     Ok(wanted)
 }
 
-/// The devices that are predicted in a device group.
+/// The devices with this predicted device group.
 fn by_group(seen: &ViewInputs, name: &str) -> Result<DeviceSet, Failure> {
     let Some((groups, _)) = &seen.set.policy.device_groups else {
         return Err(Failure::usage("`--group` needs the tenant's device groups")
@@ -96,9 +96,9 @@ fn by_group(seen: &ViewInputs, name: &str) -> Result<DeviceSet, Failure> {
     Ok(DeviceSet::of(snapshot.len(), snapshot.rows().filter(|row| assignment.of(*row) == index)))
 }
 
-/// The devices, in scope or not, that a selector written on the command line holds for.
+/// The devices, in scope or not, that match a selector from the command line.
 fn by_selector(context: &Context, seen: &ViewInputs, selector: &str) -> Result<DeviceSet, Failure> {
-    // In block style a selector may go without braces: `osPlatform: Windows11`.
+    // In block style a selector needs no braces: `osPlatform: Windows11`.
     let indented: String = selector.trim().lines().map(|line| format!("    {line}\n")).collect();
     let text = format!("version: 1\nselectors:\n  {WHERE}:\n{indented}");
     let mut sources: Sources = seen.set.sources.clone();

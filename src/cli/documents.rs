@@ -1,4 +1,4 @@
-//! The documents are true to the command line: printed commands exist, and the table of exit codes is that of the code.
+//! The documents agree with the command line: printed commands exist, and the table of exit codes matches the code.
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -15,7 +15,7 @@ mod markdown;
 
 use project::{files, nothing, read};
 
-/// Command lines that a document or a workflow prints: place and the words behind `mdetag`.
+/// Command lines in documents and workflows: the place, and the words after `mdetag`.
 fn commands() -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     let shell =

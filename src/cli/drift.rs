@@ -10,7 +10,8 @@ use super::failure::Failure;
 use super::notify;
 use super::plan::{self, PlanRequest};
 
-/// Reports drift. Exit 2 where there is some, where a change is contested that `guard.accept` does not name, or where an invariant is broken already; a guard that would refuse the repair is shown and changes nothing here.
+/// Reports drift. Exits with 2 if there is some, if a contested change is not covered by `guard.accept`, or if an invariant is
+/// already broken. A guard that would refuse the repair is shown and does not matter here.
 ///
 /// # Errors
 /// Policy, identity, network, files.
@@ -22,7 +23,7 @@ pub async fn run(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
     ended
 }
 
-/// Plans and reports. The summary is there from the moment on when there is a plan, also where that is an error.
+/// Plans and reports. The summary is filled as soon as there is a plan, even if a later step fails.
 async fn compare(
     context: &Context,
     args: &DriftArgs,
@@ -36,7 +37,7 @@ async fn compare(
         output: None,
         report: &args.report,
     };
-    // A guard that refuses is an error here: 3 is for commands that plan or apply.
+    // Refusing is an error here: 3 is for commands that plan or apply.
     let as_error = |failure: Failure| Failure { exit: Exit::Error, ..failure };
     let planned = plan::plan_and_report(context, &request).await.map_err(as_error)?;
     *summary = Some(SummaryDocument::of_plan(Subject::Drift, planned.plan()));

@@ -1,6 +1,6 @@
-//! The loop that drives a run: several calls in flight, each journalled before it is sent, each slot in the ledger first.
+//! The loop of a run: several calls in flight, each journalled before it is sent, after its slot is in the ledger.
 //!
-//! Decides nothing: `apply` says what comes next. Here are only waiting, signals, and the order of writing and sending.
+//! Decides nothing: `apply` chooses the next step. This only waits, handles signals, and orders writing and sending.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use mdetag::tenant::{Pending, WriteDevices};
 use mdetag_core::apply::{Call, CallId, DeviceState, Entry, Outcome, Progress, Reply, Run, Step, StopReason};
 use mdetag_core::time::{Clock, Timestamp};
 
-/// How long calls in flight may still be answered once a run is stopped.
+/// How long calls in flight may still be answered after a run is stopped.
 pub const GRACE: Duration = Duration::from_secs(30);
 
-/// The longest sleep: the screen shows that time passes, and a machine that slept looks at the clock again.
+/// The longest sleep, so that the screen shows progress, and a computer that was asleep looks at the clock again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// The device with an id, if the list has it.
@@ -26,23 +26,23 @@ pub type Observed = Box<dyn Fn(&str) -> Option<DeviceState> + Send>;
 
 pub struct Reread {
     pub observed: Observed,
-    /// Whether a device's absence means anything.
+    /// Whether a device's absence proves anything.
     pub is_trusted: bool,
 }
 
-/// Reads the list again; an error is one sentence.
+/// Reads the list again. An error is a sentence.
 pub type ReadAgain = dyn Fn() -> Pending<'static, Result<Reread, String>> + Send + Sync;
 
-/// What the loop reports while it runs.
+/// Reports of the loop.
 #[derive(Clone, Copy, Debug)]
 pub enum DriveEvent<'a> {
-    /// The journal has this entry now.
+    /// The journal contains this entry now.
     Entry(&'a Entry),
-    /// Nothing can be sent; the next call may start then, unless only replies are awaited.
+    /// Nothing can be sent. The time is that of the next call; `None` if only replies are awaited.
     Waiting(Option<Timestamp>),
 }
 
-/// What the loop needs besides the run.
+/// The input of the loop besides the run.
 pub struct DriveContext<'a> {
     pub writer: Arc<dyn WriteDevices>,
     pub read_again: Arc<ReadAgain>,
@@ -51,29 +51,29 @@ pub struct DriveContext<'a> {
     /// Written and synced before each call.
     pub journal: &'a mut Journal,
     pub clock: Arc<dyn Clock>,
-    /// One message a signal: the first stops the run, the second ends it at once.
+    /// One message per signal: the first stops the run, the second ends it at once.
     pub signals: &'a mut UnboundedReceiver<()>,
     /// `--max-duration`, as a moment.
     pub deadline: Option<Timestamp>,
     pub watch: &'a mut (dyn FnMut(DriveEvent<'_>, Progress) + Send),
 }
 
-/// How a task ended.
+/// The end of a task.
 enum CallEnd {
-    /// With the moment of its arrival: its slot frees one window later, however busy the loop was meanwhile.
+    /// With the time of its arrival: its slot frees one window later, however busy the loop was.
     Reply(CallId, Reply, Timestamp),
     Reread(Result<Reread, String>),
 }
 
-/// Drives a run to its end. Every change has an outcome afterwards, also where this fails.
+/// Drives a run to its end. Every change then has an outcome, even if this fails.
 ///
 /// # Errors
-/// The journal cannot be written: what is in flight is abandoned, and nothing more is sent.
+/// The journal cannot be written: calls in flight are abandoned, and nothing more is sent.
 pub async fn drive(run: &mut Run<'_>, mut around: DriveContext<'_>) -> Result<(), JournalError> {
     let mut in_flight = CallsInFlight::default();
     let driven = drive_loop(run, &mut around, &mut in_flight).await;
     if let Err(JournalError::LeaseLost { .. }) = &driven {
-        // The new holder of the lease re-reads what was sent without an answer; this process writes nothing more.
+        // The new holder of the lease re-reads calls without an answer; this process writes nothing more.
         run.stop(StopReason::LeaseLost);
     }
     if driven.is_err() {
@@ -108,13 +108,13 @@ pub fn close(
         None => "finished with work left".to_owned(),
     };
     match journal.close(Closing { at, is_complete, reason }) {
-        // Every change has ended: only the last line is missing, and it may be somebody else's to write.
+        // Every change has ended. Only the last line is missing, and another process may have to write it.
         Err(JournalError::LeaseLost { .. }) => Ok(()),
         closed => closed,
     }
 }
 
-/// Whether a resumed run would find nothing to do.
+/// Whether a resumed run would have nothing to do.
 fn is_complete(run: &Run<'_>, ledger: &Ledger) -> bool {
     let has = |outcome: Outcome| run.counts()[outcome as usize] > 0;
     let given_up = ledger.with(|budget, _| !run.given_up(budget).is_empty()) && has(Outcome::NotAttempted);
@@ -152,7 +152,7 @@ async fn drive_loop(
             let (writer, clock) = (around.writer.clone(), around.clock.clone());
             let hold = around.journal.hold();
             let task = in_flight.set.spawn(async move {
-                // A process that stood still since the intent was written may have lost its lease meanwhile.
+                // A process that stood still after it wrote the intent may have lost its lease meanwhile.
                 let reply = match hold.map_or(Ok(()), |hold| hold.check()) {
                     Ok(()) => writer.send(&request).await,
                     Err(lost) => Reply::Lost { detail: lost.to_string(), maybe_sent: false },
@@ -195,7 +195,7 @@ async fn drive_loop(
     }
 }
 
-/// Ends what is in flight without an answer.
+/// Gives up waiting for calls in flight.
 fn abandon(
     run: &mut Run<'_>,
     around: &mut DriveContext<'_>,
@@ -207,8 +207,8 @@ fn abandon(
     record(run, around, entries)
 }
 
-/// The calls that may start now, and what comes after them. Their intents are on disk with one synchronisation: on a slow
-/// disk one each would cost more than the limits do.
+/// The calls that may start now, and what follows them. One sync writes all their intents, because on a slow disk one sync each
+/// would cost more than the limits.
 fn steps(
     run: &mut Run<'_>,
     around: &mut DriveContext<'_>,
@@ -224,7 +224,7 @@ fn steps(
                 starts.push((call, request));
             }
         });
-        // What may start already must not wait for the answer of a store.
+        // Calls that may start now must not wait for the answer of a store.
         if !starts.is_empty() || !around.ledger.reserves() {
             break step;
         }
@@ -241,7 +241,7 @@ fn steps(
     Ok((step, starts))
 }
 
-/// Learns from what a task ended; what is to be journalled of it.
+/// Processes the end of a task; returns the entries to journal.
 fn receive(
     run: &mut Run<'_>,
     around: &DriveContext<'_>,
@@ -269,7 +269,7 @@ fn receive(
     }
 }
 
-/// Journals entries, then shows them: the screen never knows more than the journal.
+/// Journals entries, then shows them, so that the screen never knows more than the journal.
 fn record(run: &Run<'_>, around: &mut DriveContext<'_>, entries: Vec<Entry>) -> Result<(), JournalError> {
     if entries.is_empty() {
         return Ok(());
@@ -307,7 +307,7 @@ mod tests {
         }
     }
 
-    /// Answers every value call after a second, and stops the run with the call of this number.
+    /// Answers every value call after a second, and stops the run at the call with this number.
     struct Service {
         values: Mutex<Vec<Arc<str>>>,
         signals: UnboundedSender<()>,

@@ -1,5 +1,5 @@
-//! What an apply reports beside its changes: a run that had already ended, other rollouts that are left, and the command that plans
-//! what a resume does not write.
+//! Results of an apply besides its changes: a run that had already ended, other open rollouts, and the command that plans what a
+//! resume does not write.
 //!
 //! Resumes nothing.
 
@@ -9,40 +9,40 @@ use mdetag_core::time::Timestamp;
 
 use super::exit::Exit;
 
-/// A rollout that is left beside the run that goes on.
+/// An open rollout besides the resumed run.
 #[derive(Clone, Debug)]
 pub struct OtherRollout {
-    /// How an apply that did everything else ends because of it.
+    /// The exit code of an otherwise complete apply because of it.
     pub exit: Exit,
-    /// When its next wave may start; none where a person has to decide.
+    /// When its next wave may start; `None` if a person must decide.
     pub not_before: Option<Timestamp>,
-    /// What is said of it.
+    /// The sentence about it.
     pub sentence: String,
 }
 
-/// One sentence about each rollout that is left.
+/// One sentence about each of these rollouts.
 pub fn about_others(others: &[OtherRollout]) -> Vec<String> {
     others.iter().map(|other| other.sentence.clone()).collect()
 }
 
-/// When the first of them may go on.
+/// When the first of them may continue.
 pub fn next_wave(others: &[OtherRollout]) -> Option<Timestamp> {
     others.iter().filter_map(|other| other.not_before).min()
 }
 
-/// A run that held removals back is over only once a later one has written them. `command`: what plans them.
+/// A run that held back removals is only over when a later one has written them. `command`: the command that plans them.
 pub fn held_anew(command: &str) -> String {
     format!("what the run held back waits no longer: {command} plans it anew")
 }
 
-/// What writes removals that the run's plan held back: its resumes do not have them, so they are planned anew, and where somebody
-/// reviewed the plan, the new one is for a review too. `flags`: which tenant the command line named.
+/// The command for removals that the run's plan held back. Its resumes lack them, so they are planned anew, and for a review if
+/// the plan was reviewed. `flags`: those that name the tenant.
 pub fn next_plan(is_reviewed: bool, flags: &str) -> String {
     if is_reviewed { format!("mdetag plan{flags} -o plan.json") } else { format!("mdetag apply{flags}") }
 }
 
-/// A resumed run that had come to its end, and to which nothing was to be added: what became of it, and what does the rest.
-/// `flags`: which tenant the command line named.
+/// The end of a resumed run that was already finished and needed nothing more, and the command for the rest. `flags`: those that
+/// name the tenant.
 pub fn was_finished(resumed: Option<&RecordedRun>, flags: &str, calls: u64) -> Option<String> {
     let recorded = resumed.filter(|recorded| calls == 0 && !recorded.is_resumable())?;
     let run = &recorded.header.run;

@@ -1,10 +1,10 @@
 //! Exit codes: one documented, tested type, the same for every command.
 //!
-//! Ends nothing itself: `main` hands the code to the shell.
+//! Ends nothing itself: `main` passes the code to the shell.
 
 use std::process::ExitCode;
 
-/// How a command ended. The README and `docs/` print the same table; a test compares them.
+/// The result of a command. The README and `docs/` print the same table; a test compares them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
     /// Success; `drift`: no drift; `plan`: planned, also with changes.
@@ -47,7 +47,7 @@ impl Exit {
         }
     }
 
-    /// The line of the table.
+    /// Its line in the table.
     pub fn meaning(self) -> &'static str {
         match self {
             Exit::Success => "success; for `drift`: no drift; for `plan`: planned, also with changes",
@@ -64,7 +64,7 @@ impl Exit {
         }
     }
 
-    /// Where several hold: the first of 1, 3, 4, 5, 6, 2, 0.
+    /// If several apply: the first of 1, 3, 4, 5, 6, 2, 0.
     #[must_use]
     pub fn worst(self, other: Exit) -> Exit {
         let order = [

@@ -20,7 +20,7 @@ use super::planning::{self, PolicySet};
 use super::policy_set;
 use super::source::{self, Source};
 
-/// Devices that are explained where a name fits several.
+/// The most devices that are explained if a name fits several.
 const MOST: usize = 5;
 
 /// Explains.
@@ -104,7 +104,7 @@ fn nearest(snapshot: &Snapshot, text: &str) -> String {
     let field = if text.contains('.') { Field::ComputerDnsName } else { Field::DeviceName };
     let names: Vec<_> = snapshot.rows().filter_map(|row| snapshot.text(field, row)).collect();
     let near = did_you_mean(text, names.iter().map(AsRef::as_ref).filter(|name| name.len() <= 80));
-    // Nobody means a name that is this long by a slip of the hand, and comparing it takes long.
+    // A name this long is no typing slip, and comparing it takes long.
     match near.filter(|_| text.len() <= 80) {
         Some(name) => format!("did you mean `{}`? {how}", terminal(name)),
         None => how.to_owned(),

@@ -14,15 +14,15 @@ use super::exit::Exit;
 /// A command that could not do its work.
 #[derive(Debug)]
 pub struct Failure {
-    /// What kind of failure: the code of the JSON document.
+    /// The kind of failure: the code in the JSON document.
     pub code: &'static str,
     /// What happened and where, without a full stop.
     pub message: String,
     pub help: Option<String>,
-    /// Policy findings that were the reason, with their sources.
+    /// Policy findings that caused it, with their sources.
     pub findings: Option<Box<(Sources, Vec<Diagnostic>)>>,
     pub exit: Exit,
-    /// What stopped the command before its first call.
+    /// The reason if the command was stopped before its first call.
     pub stopped_by: Option<StopReason>,
 }
 
@@ -39,7 +39,7 @@ impl Failure {
         }
     }
 
-    /// Words on the command line that do not fit together.
+    /// Arguments that do not fit together.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure::new(USAGE, message)
     }
@@ -49,7 +49,7 @@ impl Failure {
         Failure::new("E9002", message)
     }
 
-    /// An output that cannot be written. Where its reader went away, nobody is left to tell.
+    /// An output that cannot be written. If its reader is gone, nobody is left to tell.
     pub fn output(error: &(dyn std::error::Error + 'static)) -> Failure {
         let causes = std::iter::successors(Some(error), |error| error.source());
         let mut reasons = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>());
@@ -63,7 +63,7 @@ impl Failure {
         Failure::new(BROKEN_PIPE, "the reader of the output went away")
     }
 
-    /// Identity, network or service.
+    /// A problem with identity, network or service.
     pub fn tenant(message: impl Into<String>) -> Failure {
         Failure::new("E9003", message)
     }
@@ -73,7 +73,7 @@ impl Failure {
         Failure::new("E9004", message)
     }
 
-    /// A journal that cannot be written. Where the lease was lost, another process goes on.
+    /// A journal that cannot be written. If the lease was lost, another process continues.
     pub fn journal(error: JournalError) -> Failure {
         let mut failure = Failure::file(chain(&error));
         if matches!(error, JournalError::LeaseLost { .. }) {
@@ -82,7 +82,7 @@ impl Failure {
         failure
     }
 
-    /// A signal that came before anything was written.
+    /// A signal before anything was written.
     pub fn stopped() -> Failure {
         let failure = Failure::new("E9005", "stopped by a signal before the first call: nothing was written");
         let stopped_by = Some(StopReason::Signal);
@@ -96,13 +96,13 @@ impl Failure {
         Failure { exit: Exit::Stopped, stopped_by: Some(StopReason::Deadline), ..failure }
     }
 
-    /// A signal that ended a command which only reads.
+    /// A signal that ended a read-only command.
     pub fn stopped_reading() -> Failure {
         let failure = Failure::new("E9005", "stopped by a signal");
         Failure { exit: Exit::Stopped, ..failure.help("run the same command again") }
     }
 
-    /// A policy set with errors: the findings are the message.
+    /// A policy set with errors, which are the message.
     pub fn policy(sources: Sources, findings: Vec<Diagnostic>) -> Failure {
         let mut failure = Failure::new("E9000", "the policy set has errors");
         failure.findings = Some(Box::new((sources, findings)));
@@ -115,18 +115,18 @@ impl Failure {
         self
     }
 
-    /// Whether the words on the command line do not fit together: nothing was tried.
+    /// Whether the arguments do not fit together, so that nothing was tried.
     pub fn is_usage(&self) -> bool {
         self.code == USAGE
     }
 
-    /// Whether the reader of our output went away: nothing to say, and nobody to say it to.
+    /// Whether the reader of our output is gone, so that nothing needs to be said.
     pub fn is_broken_pipe(&self) -> bool {
         self.code == BROKEN_PIPE
     }
 }
 
-/// The code of words that do not fit together.
+/// The code for arguments that do not fit together.
 const USAGE: &str = "E9001";
 
 /// The code of a failure that is not reported.
@@ -145,7 +145,7 @@ impl From<std::io::Error> for Failure {
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {
-    // ERROR_PIPE_NOT_CONNECTED, which the standard library has no kind for.
+    // ERROR_PIPE_NOT_CONNECTED, for which the standard library has no kind.
     let is_disconnected = cfg!(windows) && error.raw_os_error() == Some(233);
     error.kind() == std::io::ErrorKind::BrokenPipe || is_disconnected
 }

@@ -18,7 +18,7 @@ pub fn warn(console: &Console, sources: &Sources, findings: &[Diagnostic]) {
     console.complain_of(sources, findings, || diagnostics::human(sources, findings, &style(console)));
 }
 
-/// A failure, in the form that was asked for. A broken pipe is no failure to speak of.
+/// A failure, in the requested format. A broken pipe is not reported.
 pub fn fail(console: &Console, format: Format, failure: &Failure) {
     if failure.is_broken_pipe() {
         return;
@@ -39,7 +39,7 @@ pub fn fail(console: &Console, format: Format, failure: &Failure) {
         }
     };
     if format == Format::Json {
-        // Nobody is left to tell when standard output is gone too.
+        // If standard output is gone too, nobody is left to tell.
         let _ = console.result(&escape::json_document(&diagnostics::json(sources, findings)));
         return;
     }
@@ -49,7 +49,7 @@ pub fn fail(console: &Console, format: Format, failure: &Failure) {
     });
 }
 
-/// How text on standard error looks.
+/// The style of text on standard error.
 pub fn style(console: &Console) -> Style {
     Style { colour: console.error_colour, width: console.width, details: false, ..Style::default() }
 }

@@ -1,9 +1,9 @@
-//! The flags of a command that a message suggests: those that lead to the same tenant and the same run.
+//! The flags of a command in a message: those that lead to the same tenant and the same run.
 
 use super::args::ApplyArgs;
 use super::context::Context;
 
-/// Which tenant the command line named, as flags.
+/// The flags that name the tenant.
 pub fn tenant_flags(context: &Context) -> String {
     let global = &context.global;
     let mut flags = String::new();
@@ -21,7 +21,7 @@ pub fn tenant_flags(context: &Context) -> String {
     flags
 }
 
-/// What was said on the command line that a resumed run has to hear again. What was allowed its journal keeps.
+/// The flags that a resumed run needs again. The journal remembers `--allow`.
 pub fn resume_flags(context: &Context, args: &ApplyArgs) -> String {
     let mut flags = tenant_flags(context);
     if args.retry_contested {
@@ -42,7 +42,7 @@ pub fn resume_flags(context: &Context, args: &ApplyArgs) -> String {
     flags
 }
 
-/// A word as shells take it.
+/// A word in the form that shells accept.
 fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {

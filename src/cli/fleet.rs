@@ -1,4 +1,4 @@
-//! Which tenants of `mdetag.yaml` a command runs for: by label, and by a part of all that stays the same from run to run.
+//! The tenants of `mdetag.yaml` that a command runs for: by label, and by a part that stays the same from run to run.
 //!
 //! Signs in nowhere.
 
@@ -10,7 +10,7 @@ use mdetag_core::report::escape::terminal;
 use super::context::Context;
 use super::failure::Failure;
 
-/// The most parts that tenants can be cut into.
+/// The most parts of all tenants.
 const MOST_SHARDS: u64 = 10_000;
 
 /// The names of the tenants that carry all of these labels and are in this part, in file order.
@@ -21,7 +21,7 @@ pub fn names(context: &Context, select: &[String], shard: Option<&str>) -> Resul
     let labels = select.iter().map(|text| label(text)).collect::<Result<Vec<_>, _>>()?;
     let tenants = context.settings.tenants().filter(|profile| fits(profile, &labels));
     let names: Vec<String> = tenants.map(|profile| profile.name.clone()).collect();
-    // A slip in a label must not turn a nightly job green.
+    // A typing slip in a label must not make a nightly job succeed.
     if names.is_empty() && !labels.is_empty() && context.settings.tenants().next().is_some() {
         let known: BTreeSet<String> = context
             .settings
@@ -38,7 +38,7 @@ pub fn names(context: &Context, select: &[String], shard: Option<&str>) -> Resul
     part_of(context, names, shard)
 }
 
-/// Those of these tenants that are in this part.
+/// The tenants that are in this part.
 ///
 /// # Errors
 /// A part that cannot be read.
@@ -57,7 +57,7 @@ fn label(text: &str) -> Result<(&str, &str), Failure> {
     })
 }
 
-/// A label of its own, or `name`, which every profile has.
+/// Whether the profile has all labels, or `name`, which every profile has.
 fn fits(profile: &Profile, labels: &[(&str, &str)]) -> bool {
     labels.iter().all(|(name, value)| match profile.labels.get(*name) {
         Some(has) => has == value,
@@ -65,12 +65,12 @@ fn fits(profile: &Profile, labels: &[(&str, &str)]) -> bool {
     })
 }
 
-/// What a tenant is known by, whatever its profile is called.
+/// What identifies a tenant, whatever its profile is called.
 fn key(profile: &Profile) -> &str {
     profile.tenant_id.as_deref().unwrap_or(&profile.name)
 }
 
-/// One of several parts of all tenants.
+/// A part of all tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shard {
     /// From 1.
@@ -79,7 +79,7 @@ struct Shard {
 }
 
 impl Shard {
-    /// Whether a tenant is in this part: by a hash of its id, so that a tenant that comes or goes moves no other.
+    /// Whether a tenant is in this part, by a hash of its id, so that a tenant that comes or goes moves no other.
     fn holds(self, key: &str) -> bool {
         let digest = ring::digest::digest(&ring::digest::SHA256, key.to_ascii_lowercase().as_bytes());
         let first = digest.as_ref().iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
@@ -87,7 +87,7 @@ impl Shard {
     }
 }
 
-/// Reads `2/8`, or `auto/8` with the index that a Kubernetes Indexed Job gives each pod, from 0.
+/// Parses `2/8`, or `auto/8` with the index that a Kubernetes Indexed Job gives each pod, from 0.
 fn part(text: &str, job_index: Option<&str>) -> Result<Shard, Failure> {
     let wrong = || {
         Failure::usage(format!("`--shard {}` is no part", terminal(text))).help(

@@ -1,5 +1,5 @@
-//! `mdetag groups`: the tenant's device groups, with the devices that the policy's file predicts and those that the service reports;
-//! and that file, from the service.
+//! `mdetag groups`: the tenant's device groups, with the devices that the policy's file predicts and those that the service
+//! reports; and fetching that file from the service.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,13 +28,13 @@ use super::policy_set;
 use super::progress::Reading;
 use super::session::{self, Session};
 
-/// The way without the entity set.
+/// The advice for a service without the entity set.
 const PORTAL: &str = "take them from the portal: open Settings > Endpoints > Device groups with the browser's developer tools and save the answer that has `items`, or write the file by hand (`mdetag help consequences` shows how)";
 
 /// Lists the groups by rank, or writes their file.
 ///
 /// # Errors
-/// No file of device groups; policies, identity, network, the file, standard output.
+/// There is no file of device groups; policies, identity, network, the file, standard output.
 pub async fn run(context: &Context, args: &GroupsArgs) -> Result<Exit, Failure> {
     match &args.output {
         Some(path) => fetch(context, path).await,
@@ -42,7 +42,7 @@ pub async fn run(context: &Context, args: &GroupsArgs) -> Result<Exit, Failure> 
     }
 }
 
-/// Writes what the service says to a file. One that is there stays as it is until the new one has been read as policies read it.
+/// Writes the service's groups to a file. An existing one stays until the new one has been parsed as policies parse it.
 async fn fetch(context: &Context, path: &Path) -> Result<Exit, Failure> {
     output::only(context.global.format, "groups --fetch", &[Format::Human, Format::Json])?;
     if context.global.inventory.is_some() {
@@ -62,7 +62,7 @@ async fn fetch(context: &Context, path: &Path) -> Result<Exit, Failure> {
     if let Some(note) = unread(context, &path) {
         context.console.say(&format!("note: {note}"));
     }
-    // The group of all other devices is one to people, too.
+    // For people, the group of all other devices counts too.
     let count = groups.groups.len() as u64 + u64::from(groups.ungrouped.name.is_some());
     let file = SavedFile { path: &path.to_string_lossy(), shown: &shown(&path), is_sandbox };
     context.console.result(&match context.global.format {
@@ -72,7 +72,7 @@ async fn fetch(context: &Context, path: &Path) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// A failure that says what becomes of a file of an earlier day.
+/// A failure that says what happens to an earlier file.
 fn kept(path: &Path, failure: Failure) -> Failure {
     if !path.is_file() {
         return failure;
@@ -81,7 +81,7 @@ fn kept(path: &Path, failure: Failure) -> Failure {
     Failure { message, ..failure }
 }
 
-/// Says where the policies do not read the file that was written.
+/// A note if the policies do not read the written file.
 fn unread(context: &Context, path: &Path) -> Option<String> {
     let paths = context.policy_paths(&[]).ok()?;
     let set = policy_set::read(context, &paths, context.policy_now()).set;
@@ -189,10 +189,10 @@ async fn list(context: &Context, args: &GroupsArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// Devices by the group that the service reports.
+/// Devices by reported group.
 struct Reported {
     known: BTreeMap<GroupIndex, u64>,
-    /// Groups that the file does not have.
+    /// Groups that the file lacks.
     unknown: BTreeMap<String, u64>,
 }
 

@@ -1,6 +1,6 @@
-//! `mdetag help`: the help of a command, a topic, a diagnostic, or a page of the guide, all carried in the program.
+//! `mdetag help`: the help of a command, a topic, a diagnostic, or a page of the guide, all contained in the program.
 //!
-//! Needs no file and no network, so that it answers on a machine that has neither.
+//! Needs no file and no network, so that it works on a computer without either.
 
 use clap::{Arg, Command};
 
@@ -41,10 +41,10 @@ const GUIDE: &[(&str, &str)] = &[
     ("upgrading", include_str!("../../docs/upgrading.md")),
 ];
 
-/// Topics that are made from the code.
+/// Topics that are generated from the code.
 const TOPICS: [&str; 3] = ["exit-codes", "environment", "selectors"];
 
-/// Variables that no flag stands for: name, and what it says.
+/// Variables without a flag: name and description.
 const VARIABLES: &[(&str, &str)] = &[
     ("MDETAG_ALLOW_HOSTS", "hosts beside those of the clouds that mdetag.yaml may name, with their port"),
     ("MDETAG_API_URL", "the service's address; loopback needs no leave"),
@@ -85,7 +85,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("GITHUB_STEP_SUMMARY", "where the summary of a job goes; GitHub sets it"),
 ];
 
-/// Prints what was asked for.
+/// Prints the requested help.
 ///
 /// # Errors
 /// A word that is no command, topic, diagnostic or page.
@@ -143,7 +143,7 @@ fn listed() -> Vec<&'static str> {
     TOPICS.into_iter().chain(GUIDE.iter().map(|(name, _)| *name)).collect()
 }
 
-/// Names, six a line.
+/// Names, six per line.
 fn indented(names: &[&str]) -> String {
     names.chunks(6).map(|line| format!("  {}\n", line.join(", "))).collect()
 }
@@ -155,7 +155,7 @@ pub fn exit_codes() -> String {
     format!("Exit codes, the same for every command:\n\n{}\n{order}\n", rows.collect::<String>())
 }
 
-/// Every variable with what it says: those of flags, then the others.
+/// Every variable with its description: those of flags, then the others.
 pub fn variables() -> Vec<(String, String)> {
     let command = declaration();
     let mut found: Vec<(String, String)> = Vec::new();
@@ -189,7 +189,7 @@ fn environment() -> String {
     )
 }
 
-/// What the language reference says of selectors, fields and operands.
+/// The language reference's section on selectors, fields and operands.
 fn selectors() -> String {
     let page = GUIDE.iter().find(|(name, _)| *name == "language").map_or("", |(_, page)| *page);
     let from = page.find("## Selectors").unwrap_or(0);
@@ -197,7 +197,7 @@ fn selectors() -> String {
     without_markers(page.get(from..to).unwrap_or(page))
 }
 
-/// A page without what only its maintainers need, and without pictures, which no terminal shows.
+/// A page without the parts for its maintainers, and without pictures, which no terminal shows.
 fn without_markers(page: &str) -> String {
     let mut text = String::new();
     for line in page.lines().filter(|line| !line.starts_with("<!--") && !line.starts_with("![")) {

@@ -1,6 +1,6 @@
-//! `mdetag history`: who put which tag where, when, by which rule, commit and run, from the journals.
+//! `mdetag history`: who set which tag where, when, by which rule, commit and run, from the journals.
 //!
-//! Reads them through their index, which makes itself.
+//! Reads journals through their index, which is made on demand.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use super::output;
 use super::session::{SANDBOX, sandbox_dir};
 use super::state_store;
 
-/// Prints the runs, or what happened to one device or tag, by time.
+/// Prints the runs, or the changes of one device or tag, by time.
 ///
 /// # Errors
-/// No state directory, journals that cannot be read, a time that is none.
+/// No state directory, unreadable journals, an invalid time.
 pub fn run(context: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "history", &[Format::Human, Format::Json])?;
     let since = args.since.as_deref().map(|text| moment(context, "--since", text)).transpose()?;
@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
         let runs = journal::runs(&state)
             .map_err(|error| Failure::file(format!("{}: {error}", shown(&state.runs()))))?;
         lines.extend(probes(context, &state, args.subject.as_deref())?);
-        // A run that started later than that holds nothing earlier.
+        // A run that started later contains nothing earlier.
         for run in runs.iter().filter(|run| until.is_none_or(|until| **run < journal::run_id(until))) {
             match history_index::read(&state, run) {
                 Ok(indexed) => match &args.subject {
@@ -85,10 +85,10 @@ fn moment(context: &Context, flag: &str, text: &str) -> Result<Timestamp, Failur
     })
 }
 
-/// The tenants whose journals are looked at: the sandbox or profile that was named, else all in the state directory.
+/// The tenants whose journals are read: the named sandbox or profile, else all in the state directory.
 ///
 /// # Errors
-/// A sandbox or a profile that is not there.
+/// An unknown sandbox or profile.
 pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
     if let StatePlace::Store(address) = &context.place {
         let (_, only_tenant) = only(context)?;
@@ -102,7 +102,7 @@ pub fn states(context: &Context) -> Result<Vec<StateDir>, Failure> {
     states_in(context, &context.state_dir())
 }
 
-/// The cloud and the tenant that are named.
+/// The named cloud and tenant.
 fn only(context: &Context) -> Result<(Option<String>, Option<String>), Failure> {
     let only_cloud = match &context.global.sandbox {
         Some(name) => sandbox_dir(context, name).map(|_| Some(SANDBOX.to_owned()))?,
@@ -110,7 +110,7 @@ fn only(context: &Context) -> Result<(Option<String>, Option<String>), Failure> 
     };
     let Some(name) = &context.global.tenant else { return Ok((only_cloud, None)) };
     let id = context.profile()?.and_then(|profile| profile.tenant_id.clone());
-    // A sandbox of a profile without an id takes any.
+    // A sandbox of a profile without an id may have any.
     if id.is_none() && only_cloud.is_some() {
         return Ok((only_cloud, None));
     }
@@ -124,10 +124,10 @@ fn only(context: &Context) -> Result<(Option<String>, Option<String>), Failure> 
     Ok((only_cloud, Some(only_tenant)))
 }
 
-/// The same of a folder.
+/// Like [`states`], for a folder.
 ///
 /// # Errors
-/// As [`states`].
+/// Those of [`states`].
 pub fn states_in(context: &Context, root: &Path) -> Result<Vec<StateDir>, Failure> {
     let (only_cloud, only_tenant) = only(context)?;
     let is_wanted =
@@ -161,7 +161,7 @@ pub fn states_in(context: &Context, root: &Path) -> Result<Vec<StateDir>, Failur
     Ok(states)
 }
 
-/// The names of the folders in a folder, sorted. Links are included; opening one is refused.
+/// The names of the folders in a folder, sorted. Includes links; opening one is refused.
 pub fn folders(path: &Path) -> Vec<String> {
     let listing = std::fs::read_dir(path).into_iter().flatten().flatten();
     let mut names: Vec<String> = listing
@@ -186,7 +186,7 @@ fn past_run(run: &str, indexed: &IndexedRun) -> PastRun {
     }
 }
 
-/// Probes of the service: all, or those with the device that is asked about.
+/// Probes of the service: all, or those with the device in question.
 fn probes(context: &Context, state: &StateDir, subject: Option<&str>) -> Result<Vec<HistoryLine>, Failure> {
     let runs = probe_journal::runs(state)
         .map_err(|error| Failure::file(format!("{}: {error}", shown(&state.probes()))))?;
@@ -226,7 +226,7 @@ fn origin(run: &str, header: &Header) -> RunOrigin {
     }
 }
 
-/// What a run did to one device or tag.
+/// The changes of a run on one device or tag.
 fn changes(run: &str, indexed: IndexedRun, subject: &str) -> impl Iterator<Item = PastChange> {
     let is_about = move |change: &IndexedChange| {
         let name = change.name.as_deref();

@@ -1,4 +1,4 @@
-//! Results of the hunting queries of a policy set: recorded in a file, or run; and which tags come from elsewhere.
+//! Results of the hunting queries of a policy set: recorded in a file, or fetched; and the origins of tags.
 //!
 //! Decides nothing; a query without a result is refused by `selection`.
 
@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 2 << 30;
 /// Recorded results from `--hunting-results`, or none.
 ///
 /// # Errors
-/// A file that cannot be read or holds something else.
+/// An unreadable file, or one with other content.
 pub fn recorded(context: &Context) -> Result<HuntingResults, Failure> {
     let Some(path) = &context.global.hunting_results else { return Ok(HuntingResults::default()) };
     let named = |error: String| Failure::file(format!("{}: {error}", shown(path)));
@@ -32,11 +32,11 @@ pub fn recorded(context: &Context) -> Result<HuntingResults, Failure> {
     HuntingResults::from_json(&bytes).map_err(named)
 }
 
-/// Results of every query of the set: recorded ones, else live ones. Those of the set that `--base` names come with them, and a
-/// query of both runs once.
+/// Results of every query of the set: recorded ones, else live ones. Includes those of the `--base` set; a query of both runs
+/// once.
 ///
 /// # Errors
-/// A recorded file that cannot be used; without one: a missing role, and every query that fails or is cut.
+/// An unusable recorded file; without one: a missing role, and every query that fails or is truncated.
 pub async fn results(
     context: &Context,
     policy: Option<&Policy>,
@@ -64,7 +64,7 @@ pub async fn results(
         let columns: Vec<&str> = query.columns.iter().map(String::as_str).collect();
         let rows = match hunter.run(&query.text, &columns, &reading).await {
             Err(error) if own.iter().all(|own| own.text.trim() != query.text.trim()) => {
-                // The base cannot be planned then, which is reported; the current set does not need it.
+                // The base then cannot be planned, which is reported; the current set does not need it.
                 context.console.say(&format!("warning: a hunting query of the base has no result: {error}"));
                 continue;
             }
@@ -76,7 +76,7 @@ pub async fn results(
     Ok(results)
 }
 
-/// What hunting says of where tags come from.
+/// Hunting's knowledge of the origins of tags.
 #[derive(Default)]
 pub struct KnownOrigins {
     /// Removals that would not last, with the origin of their tags.
@@ -85,11 +85,11 @@ pub struct KnownOrigins {
     pub known: Origins,
 }
 
-/// Where tags come from: asked once, where `writes.origins` wants it. All devices are asked for only where a combined `PATCH` needs
-/// to know the manual tags.
+/// The origins of tags: asked once, if `writes.origins` is on. Asks for all devices only if a combined `PATCH` must know the
+/// manual tags.
 ///
 /// # Errors
-/// A missing role, and a query that fails or is cut.
+/// A missing role, and a query that fails or is truncated.
 pub async fn origins(context: &Context, session: &Session) -> Result<KnownOrigins, Failure> {
     let mut found = KnownOrigins::default();
     let writes = &context.settings.writes;

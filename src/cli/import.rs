@@ -1,5 +1,5 @@
-//! `mdetag import`: a policy set from live tags that plans to zero changes. Proves that before it writes a file, and writes none
-//! from a list that may be short.
+//! `mdetag import`: makes a policy set from live tags whose plan has no changes. Proves that before it writes a file, and writes
+//! none from a possibly incomplete list.
 
 use std::sync::Arc;
 
@@ -26,8 +26,7 @@ use super::source::{self, Source};
 /// Reads the tenant and writes the policy set.
 ///
 /// # Errors
-/// An untrusted inventory, identity, network, files that are there already, and a set that would not plan to zero changes (a
-/// bug, said as one).
+/// An untrusted inventory, identity, network, existing files, and a set whose plan would have changes (a bug, reported as one).
 pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "import", &[Format::Human, Format::Json])?;
     let mut options = asked(args)?;
@@ -60,7 +59,7 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> 
     Ok(Exit::Success)
 }
 
-/// What the flags ask for.
+/// The options from the flags.
 fn asked(args: &ImportArgs) -> Result<ImportOptions, Failure> {
     let pattern = |flag: &str, text: &String| {
         TagPattern::parse(text, TagCase::Exact)
@@ -80,7 +79,7 @@ fn asked(args: &ImportArgs) -> Result<ImportOptions, Failure> {
     })
 }
 
-/// A list that may be short explains tags by devices that are missing, and a claim on it would take tags away later.
+/// An incomplete list explains tags without the missing devices, and a claim based on it would remove tags later.
 fn trusted(context: &Context, args: &ImportArgs, source: &Source) -> Result<(), Failure> {
     let trust = &source.inventory.trust;
     if trust.is_trusted() {
@@ -103,10 +102,10 @@ fn trusted(context: &Context, args: &ImportArgs, source: &Source) -> Result<(), 
     Ok(())
 }
 
-/// Where editors find the schema, seen from the folder of the policies.
+/// Paths at which editors find the schema, relative to the folder of the policies.
 const SCHEMAS: [&str; 2] = ["../schema/policy.schema.json", "schema/policy.schema.json"];
 
-/// Fits the set into the folder that it is written to: names of rules, a guard, a schema that are there already.
+/// Adapts the set to the folder that it is written to: existing names of rules, a guard, a schema.
 fn look_around(context: &Context, args: &ImportArgs, source: &Source, options: &mut ImportOptions) {
     let mut has_guard = false;
     if args.output.exists() {
@@ -119,7 +118,7 @@ fn look_around(context: &Context, args: &ImportArgs, source: &Source, options: &
     options.schema = SCHEMAS.into_iter().find(|path| args.output.join(path).is_file()).map(str::to_owned);
 }
 
-/// Plans the imported set on the devices that it was made from. An empty plan is the promise; anything else is our mistake.
+/// Plans the imported set on the devices that it was made from. The plan must be empty; anything else is our bug.
 fn prove(context: &Context, imported: &Imported, source: &Source) -> Result<(), Failure> {
     let sources = in_memory(imported);
     let (policy, findings) = policy::resolve(&sources, context.settings.tag_case, context.policy_now());
@@ -139,7 +138,7 @@ fn prove(context: &Context, imported: &Imported, source: &Source) -> Result<(), 
     .help("this is a bug of mdetag: please report it, with the tags involved"))
 }
 
-/// What the policies that lay in the folder make of the set, which by itself plans to zero changes.
+/// The effect of the set together with the policies that were already in the folder. Alone, its plan has no changes.
 fn beside(
     context: &Context,
     args: &ImportArgs,

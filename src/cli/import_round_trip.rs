@@ -1,5 +1,5 @@
-//! Import finds the rules that people followed: on fleets whose tags follow rules with a few exceptions made by hand, and on the
-//! sandbox's. What it writes plans to zero changes.
+//! Import finds the rules behind tags: on fleets whose tags follow rules with a few exceptions, and on the sandbox's. The plan of
+//! its set has no changes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -98,7 +98,7 @@ fn domain(device: &Value) -> String {
     text(device, "computerDnsName").split_once('.').unwrap().1.to_lowercase()
 }
 
-/// What people followed when they gave each tag.
+/// The rule behind each tag.
 const LAWS: &[RoundTripCheck] = &[
     ("emea", |device| domain(device) == "emea.corp.example.com"),
     ("lab", |device| domain(device) == "lab.example.net"),
@@ -120,8 +120,8 @@ const LAWS: &[RoundTripCheck] = &[
     }),
 ];
 
-/// Gives the tags, then makes two exceptions in a hundred by hand: devices that lost the tag, and others that got it. Returns
-/// how many there are of each tag.
+/// Gives the tags, then makes two exceptions per hundred devices: some lose the tag, others get it. Returns the number of
+/// exceptions for each tag.
 fn tagged(numbers: &mut SeededNumbers, devices: &mut [Value]) -> Vec<usize> {
     let mut exceptions = Vec::new();
     for (tag, holds) in LAWS {

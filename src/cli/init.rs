@@ -1,4 +1,4 @@
-//! `mdetag init`: a ready GitOps repository. Never overwrites a file; to a few that are often there already, it adds its lines.
+//! `mdetag init`: a ready GitOps repository. Never overwrites a file; adds its lines to a few files that often exist already.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::schema;
 
 mod added;
 
-/// Files of every repository. The recipes are those of `examples/ci`, so that what is tested there is what people get.
+/// Files of every repository. The recipes are those of `examples/ci`, so that users get what is tested there.
 const FILES: [(&str, &str); 5] = [
     ("policies/servers.yaml", include_str!("init/servers.yaml")),
     ("policies/servers.test.yaml", include_str!("init/servers.test.yaml")),
@@ -31,7 +31,7 @@ const FILES: [(&str, &str); 5] = [
     (".gitattributes", include_str!("init/gitattributes")),
 ];
 
-/// Files that may be there already: what is missing in them is added.
+/// Files that may exist already; missing lines are added.
 const SHARED: [&str; 4] = [".gitignore", ".gitattributes", README, PRE_COMMIT];
 const README: &str = "README.md";
 const PRE_COMMIT: &str = ".pre-commit-config.yaml";
@@ -47,21 +47,21 @@ const GITLAB: [(&str, &str); 1] =
 const AZURE: [(&str, &str); 1] =
     [("azure-pipelines.yml", include_str!("../../examples/ci/azure-devops/azure-pipelines.yml"))];
 
-/// The most bytes of a file that lines are added to.
+/// The largest file that lines are added to, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// What is done to one file.
+/// The edit of one file.
 struct Step {
     path: &'static str,
     content: String,
-    /// Whether the file is there already.
+    /// Whether the file exists already.
     adds: bool,
 }
 
-/// Writes the files and says which.
+/// Writes the files, and lists them.
 ///
 /// # Errors
-/// One of the files is there already (then none is written), or the folder cannot be written.
+/// One of the files exists already (then none is written), or the folder cannot be written.
 pub async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     let ci = match args.ci {
         Some(ci) => ci,
@@ -76,7 +76,7 @@ pub async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// Which CI system, where nobody said it: what the remote's host or the folder shows.
+/// The CI system if no flag names one: by the remote's host or the folder.
 fn guess(folder: &Path) -> Option<InitCi> {
     let config = regular_file::text(&folder.join(".git/config"), LONGEST).unwrap_or_default();
     let hosts = [
@@ -90,13 +90,13 @@ fn guess(folder: &Path) -> Option<InitCi> {
     by_host.or_else(by_folder).map(|(ci, ..)| *ci)
 }
 
-/// Asks until the answer is one.
+/// Asks until the answer is valid.
 async fn ask(context: &Context, folder: &Path) -> Result<InitCi, Failure> {
     let usual = guess(folder).unwrap_or(InitCi::None);
     let question = format!("Which CI system, github, gitlab, azure or none? [{}] ", usual.word());
     loop {
         let (console, question) = (context.console.clone(), question.clone());
-        // The terminal blocks; a signal must still end the command.
+        // The terminal blocks, but a signal must still end the command.
         let answer = tokio::task::spawn_blocking(move || console.ask(&question));
         let answer = answer.await.map_err(std::io::Error::other)??;
         if answer.is_empty() {
@@ -108,7 +108,7 @@ async fn ask(context: &Context, folder: &Path) -> Result<InitCi, Failure> {
     }
 }
 
-/// Everything that is to be written, and what a person must add by hand.
+/// Everything to write, and the lines that a person must add by hand.
 fn steps(folder: &Path, ci: InitCi) -> Result<(Vec<Step>, Option<String>), Failure> {
     let recipes: &[(&str, &str)] = match ci {
         InitCi::Github => &GITHUB,
@@ -128,7 +128,7 @@ fn steps(folder: &Path, ci: InitCi) -> Result<(Vec<Step>, Option<String>), Failu
         (PRE_COMMIT, include_str!("init/pre-commit").to_owned()),
     ];
     let files: Vec<(&'static str, String)> = fixed.chain(made).chain(schemas).collect();
-    // A link that leads nowhere is there, too.
+    // A broken link counts as existing.
     let is_there = |path: &str| folder.join(path).symlink_metadata().is_ok();
     let taken = files.iter().map(|(path, _)| *path).filter(|path| is_there(path) && !SHARED.contains(path));
     let taken: Vec<&str> = taken.collect();
@@ -191,7 +191,7 @@ fn readme(ci: InitCi) -> String {
     include_str!("init/readme").replace("@REVIEW@", review)
 }
 
-/// Says what was written, and what comes next.
+/// Lists the written files and the next steps.
 fn print_report(
     context: &Context,
     args: &InitArgs,

@@ -1,6 +1,6 @@
-//! What was measured of the service of a tenant, for the commands that plan and write.
+//! The findings about a tenant's service, for commands that plan and write.
 //!
-//! Calls nothing and believes nothing: what is bad, old or another tenant's is reported and left out.
+//! Sends nothing and trusts nothing: bad, old or foreign findings are reported and left out.
 
 use mdetag::store::service_file;
 use mdetag::store::state::StateDir;
@@ -10,7 +10,7 @@ use mdetag_core::report::escape::terminal;
 
 use super::context::Context;
 
-/// What counts of the kept profile; nothing where there is none, or where nothing of it counts.
+/// The findings of the stored profile that count; empty if there are none.
 pub fn read(context: &Context, state: &StateDir, tenant: &TenantReference) -> KnownService {
     let known = match service_file::read(state) {
         Ok(None) => return KnownService::default(),

@@ -1,6 +1,6 @@
-//! Which run wrote each tag last, from the journals through their index.
+//! The last run that wrote each tag, from the journals through their index.
 //!
-//! Says nothing about values and probes.
+//! Knows nothing about values and probes.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ pub struct LastRun {
     pub at: Timestamp,
 }
 
-/// The last run of each tag, by the tag's exact text. A journal that cannot be read is left out and named.
+/// The last run of each tag, by the tag's exact text. An unreadable journal is left out and named.
 ///
 /// # Errors
 /// The folder of the journals cannot be read.
@@ -49,7 +49,7 @@ pub fn by_tag(context: &Context, state: &StateDir) -> Result<HashMap<String, Las
     Ok(last)
 }
 
-/// Whether a call went out that may have written the tag: also one whose answer was lost, and one that took the tag along.
+/// Whether a call may have written the tag, including one whose answer was lost, and one that removed the tag by accident.
 fn wrote_a_tag(change: &IndexedChange) -> bool {
     const WROTE: [Outcome; 4] = [Outcome::Done, Outcome::Pending, Outcome::Bounced, Outcome::Unknown];
     change.was_lost

@@ -1,4 +1,4 @@
-//! What the ledger says about a plan: calls left this hour, and when the last call could start.
+//! The ledger's figures for a plan: calls left this hour, and when the last call could start.
 //!
 //! Takes no slot.
 

@@ -1,4 +1,4 @@
-//! What an apply leaves out, and how it ends because of that.
+//! The changes that an apply leaves out, and its exit code because of them.
 //!
 //! Decides nothing about a change; the plan says why each is withheld.
 
@@ -9,18 +9,18 @@ use mdetag_core::policy::Policy;
 
 use super::exit::Exit;
 
-/// More than one in so many devices of the scope (5 %) that cannot be written are a fault of the whole.
+/// More than one in this many devices of the scope (5 %) that cannot be written are a general fault.
 const MANY: u64 = 20;
 
-/// Whether an untrusted inventory left something out.
+/// Whether an untrusted inventory kept changes from being written.
 pub fn untrusted(plan: &Plan) -> bool {
     plan.withheld
         .iter()
         .any(|group| group.reason == WithheldReason::Untrusted && group.removals + group.values > 0)
 }
 
-/// How an apply ends because of changes that the service refuses: well, unless they are many, or one leaves a tag where a retirement,
-/// an invariant or a device group says that it matters.
+/// The exit code because of changes that the service refuses: success, unless there are many, or one concerns a tag of a
+/// retirement, an invariant or a device group.
 pub fn unwritable(plan: &Plan, policy: &Policy) -> Exit {
     let groups = || plan.withheld.iter().filter(|group| group.reason == WithheldReason::Unwritable);
     let devices: HashSet<&str> =
@@ -34,13 +34,14 @@ pub fn unwritable(plan: &Plan, policy: &Policy) -> Exit {
     if matters || are_many { Exit::Partial } else { Exit::Success }
 }
 
-/// Whether a plan held removals back that waited for the list: it says how many, and not which, so a resumed run cannot write them.
+/// Whether a plan held back removals that waited for the list. It says how many, but not which, so a resumed run cannot write
+/// them.
 pub fn held_back(plan: &Plan) -> bool {
     plan.withheld.iter().any(|group| group.reason == WithheldReason::Unconfirmed && group.removals > 0)
 }
 
-/// How an apply ends because of removals that wait for an addition: with 5 where waiting or the next review frees all of them, with
-/// 4 where another origin keeps the addition away, or the service refuses it.
+/// The exit code because of removals that wait for an addition: 5 if waiting or the next review frees all of them, 4 if another
+/// origin or the service prevents the addition.
 pub fn waiting(plan: &Plan) -> Exit {
     let contested = plan.withheld.iter().filter(|group| group.reason == WithheldReason::Contested).chain(
         plan.withheld

@@ -1,6 +1,6 @@
 //! The right to write to a tenant: one apply at a time; the others learn who holds it.
 //!
-//! How the right is kept is for the state: a file's lock in a folder, a lease in a store.
+//! The state implements it: a file's lock in a folder, a lease in a store.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::failure::{Failure, chain};
 use super::session::Session;
 use super::{ci, progress};
 
-/// One apply a tenant: waits for another as long as asked, then refuses with the holder's name.
+/// Allows one apply per tenant: waits for another as long as requested, then refuses with the holder's name.
 ///
 /// # Errors
-/// Somebody else is at work, or the lock cannot be used.
+/// Another apply is working, or the lock cannot be used.
 pub async fn lock(context: &Context, args: &ApplyArgs, session: &Session) -> Result<WriteLease, Failure> {
     let holder = format!("process {} of {}, since {}", std::process::id(), ci::origin(), context.clock.now());
     let deadline = context.clock.now().plus(args.lock_timeout);

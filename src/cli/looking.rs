@@ -1,4 +1,4 @@
-//! What `tags`, `devices` and `coverage` share: the devices, the policies where there are any, and the formats of a listing.
+//! Shared by `tags`, `devices` and `coverage`: the devices, the policies if there are any, and the formats of a listing.
 //!
 //! Plans nothing and writes nothing.
 
@@ -19,17 +19,17 @@ use super::policy_set;
 use super::session::SANDBOX;
 use super::source::{self, Source};
 
-/// The policies and the devices of a command that only looks.
+/// The policies and devices of a read-only command.
 pub struct ViewInputs {
-    /// The policies; empty where there are none and none were asked for.
+    /// The policies; empty if there are none and none were named.
     pub set: PolicySet,
     pub source: Source,
 }
 
-/// Reads both. Without policy arguments a repository without policies is looked at all the same: with an empty set.
+/// Reads both. Without policy arguments, a repository without policies counts as an empty set.
 ///
 /// # Errors
-/// Policies that were named and cannot be read, identity, network.
+/// Named policies that cannot be read, identity, network.
 pub async fn read(context: &Context, given: &[PathBuf]) -> Result<ViewInputs, Failure> {
     let paths = context.policy_paths(given)?;
     let nothing_there = given.is_empty() && paths.iter().all(|path| std::fs::symlink_metadata(path).is_err());
@@ -56,13 +56,13 @@ pub async fn read(context: &Context, given: &[PathBuf]) -> Result<ViewInputs, Fa
 /// Refuses formats that a listing does not have.
 ///
 /// # Errors
-/// The command and what it has.
+/// The command and its formats.
 pub fn formats(context: &Context, command: &str) -> Result<(), Failure> {
     let known = [Format::Human, Format::Json, Format::Ndjson, Format::Markdown, Format::Csv];
     output::only(context.global.format, command, &known)
 }
 
-/// Prints a listing of what was seen.
+/// Prints a listing of the devices.
 ///
 /// # Errors
 /// Standard output that cannot be written.

@@ -1,4 +1,4 @@
-//! Tags that calls of a run took along, what they make of its end, and which of them a resumed run puts back.
+//! Tags that calls of a run removed by accident: their effect on the run's end, and which of them a resumed run puts back.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,12 +14,12 @@ use super::exit::Exit;
 /// The most tags that notes name.
 const MOST_NAMED: usize = 20;
 
-/// What is known of a run that may be resumed.
+/// The known facts about a run that may be resumed.
 pub struct LostTagContext<'a> {
     pub resumed: Option<&'a RecordedRun>,
-    /// The plan as the run that was cut short had it.
+    /// The plan of the interrupted run.
     pub plan: Option<&'a Plan>,
-    /// What reads have not shown since it was lost.
+    /// Lost tags that no read has shown since.
     pub owed: &'a BTreeMap<ChangeKey, Owed>,
     /// The devices as they were read.
     pub snapshot: &'a Snapshot,
@@ -27,18 +27,18 @@ pub struct LostTagContext<'a> {
     pub case: TagCase,
 }
 
-/// What a run reports about lost tags when it ends.
+/// The report of a run about lost tags.
 pub struct LostTags {
-    /// Each that is back or is to be put back.
+    /// Each that is back or must be put back.
     pub lost: Vec<ChangeOutcome>,
-    /// Those that are owed no more and not there, one sentence each.
+    /// Those that need not be put back although they are missing, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// Every tag that a call of the run took along, in earlier processes too.
+/// Every tag that a call of the run removed by accident, including earlier processes.
 pub fn lost_tags(around: &LostTagContext<'_>, repairs: &[Entry]) -> LostTags {
     let OwedNoMore { mut back, mut removed } = owed_no_more(around);
-    // A tag that was lost again is reported as this process left it.
+    // A tag that was lost again is reported in the state that this process left.
     for ChangeOutcome { key, .. } in &repairs::lost_tags(repairs) {
         back.remove(key);
         removed.remove(key);
@@ -63,7 +63,7 @@ fn was_removed(around: &LostTagContext<'_>, key: &ChangeKey) -> Option<String> {
     Some(format!("removed by somebody since: \"{tag}\" on {device}"))
 }
 
-/// What lost tags make of the exit code: one that is still to be put back is work left.
+/// The exit code because of lost tags: one that must still be put back is remaining work.
 pub fn exit(lost: &[ChangeOutcome], is_stopped: bool) -> Exit {
     let worst = lost.iter().map(|lost| match lost.outcome {
         Outcome::Done => Exit::Success,
@@ -73,7 +73,7 @@ pub fn exit(lost: &[ChangeOutcome], is_stopped: bool) -> Exit {
     worst.fold(Exit::Success, Exit::worst)
 }
 
-/// What earlier processes of a resumed run say.
+/// The journal of earlier processes of a resumed run.
 fn before<'a>(around: &LostTagContext<'a>) -> &'a [Entry] {
     around.resumed.map(|recorded| recorded.entries.as_slice()).unwrap_or_default()
 }
@@ -81,9 +81,9 @@ fn before<'a>(around: &LostTagContext<'a>) -> &'a [Entry] {
 /// Tags that earlier processes of a resumed run did not put back, and that a read has shown since, or a run removed.
 #[derive(Default)]
 struct OwedNoMore {
-    /// The list shows them.
+    /// The list shows these.
     back: BTreeSet<ChangeKey>,
-    /// The list does not show them: they were put back and removed again.
+    /// The list does not show these: they were put back and removed again.
     removed: BTreeSet<ChangeKey>,
 }
 
@@ -91,7 +91,7 @@ fn owed_no_more(around: &LostTagContext<'_>) -> OwedNoMore {
     let mut known = OwedNoMore::default();
     let lost = repairs::lost_tags(before(around)).into_iter();
     for ChangeOutcome { key, .. } in lost.filter(|lost| lost.outcome != Outcome::Done) {
-        // A device that was not read says nothing.
+        // A device that was not read proves nothing.
         if around.owed.contains_key(&key) || around.snapshot.find(&key.device).is_none() {
             continue;
         }
@@ -112,7 +112,7 @@ fn shows(around: &LostTagContext<'_>, key: &ChangeKey) -> bool {
     snapshot.tags(row).iter().any(|live| case.key(snapshot.tag(*live)) == case.key(tag))
 }
 
-/// The journal without the put-backs that earlier processes left open and that are owed no more: the run would make them.
+/// The journal without the open put-backs of earlier processes that are no longer due; otherwise the run would make them.
 pub fn without_removed<'j>(around: &LostTagContext<'_>, journal: &'j [Entry]) -> Cow<'j, [Entry]> {
     let OwedNoMore { removed, .. } = owed_no_more(around);
     if removed.is_empty() {
@@ -129,8 +129,8 @@ pub fn without_removed<'j>(around: &LostTagContext<'_>, journal: &'j [Entry]) ->
     Cow::Owned(journal)
 }
 
-/// Plans anew what earlier processes of a resumed run failed to put back, or took along unseen. Returns the entries to journal: none
-/// of a tag that somebody removed since, for a journal says only that a tag is back, or is still to be put back.
+/// Plans again what earlier processes of a resumed run failed to put back, or removed unseen. Returns the entries to journal.
+/// There are none for a tag that somebody removed since, because a journal only records that a tag is back or still due.
 pub fn restore(around: &LostTagContext<'_>, run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
     let (Some(_), Some(plan)) = (around.resumed, around.plan) else { return Vec::new() };
     let before = before(around);

@@ -1,4 +1,4 @@
-//! `mdetag man`: a manual page a command, from the declaration that parses the command line.
+//! `mdetag man`: a manual page per command, from the declaration that parses the command line.
 
 use std::io::Write;
 
@@ -52,7 +52,7 @@ pub fn run(context: &Context, args: &ManArgs) -> Result<Exit, Failure> {
     print(context, &String::from_utf8_lossy(&page(command, name)?))
 }
 
-/// A text for another program, in a document where one is asked for: the environment may ask it of every command.
+/// A text for another program, as a document if the environment asks for documents from every command.
 fn print(context: &Context, text: &str) -> Result<Exit, Failure> {
     if context.global.format == Format::Json {
         context.console.result(&carried::text(text))?;
@@ -62,7 +62,7 @@ fn print(context: &Context, text: &str) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// The page of a command, its own commands on it.
+/// The page of a command, including its subcommands.
 fn page(command: &Command, words: &str) -> Result<Vec<u8>, Failure> {
     let name = if words.is_empty() { "mdetag".to_owned() } else { format!("mdetag-{words}") };
     let man = Man::new(command.clone().name(name.clone()).display_name(name.clone()))
@@ -83,7 +83,7 @@ fn page(command: &Command, words: &str) -> Result<Vec<u8>, Failure> {
     Ok(out)
 }
 
-/// The sections that the declaration does not have.
+/// The sections that the declaration lacks.
 fn more(command: &Command, words: &str) -> Roff {
     let mut roff = Roff::new();
     let heading = |roff: &mut Roff, title: &str| {

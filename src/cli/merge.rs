@@ -1,6 +1,6 @@
 //! `mdetag report merge DIR`: one report over the results of many tenants.
 //!
-//! Signs in nowhere and reads no policy: the results speak for themselves.
+//! Signs in nowhere and reads no policy: the results contain everything.
 
 use mdetag::store::output_file;
 use mdetag::store::path_text::shown;
@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
 
-/// Merges. Exit 1 where a result could not be read; else 0, whatever the tenants' exit codes were.
+/// Merges. Exits with 1 if a result could not be read; else with 0, whatever the tenants' exit codes were.
 ///
 /// # Errors
 /// A folder without results, an output that cannot be written.

@@ -1,6 +1,6 @@
-//! The command line: the only room that reads the clock and the environment, prints and ends the process.
+//! The command line: the only module that reads the clock and the environment, prints and ends the process.
 //!
-//! Decides nothing about devices: each command is a short path through the pipeline and the edges.
+//! Decides nothing about devices: each command is a short path through the pipeline and its edges.
 
 use std::process::ExitCode;
 
@@ -100,8 +100,8 @@ use exit::Exit;
 use failure::Failure;
 use output::Reports;
 
-/// The stack of the thread that works: what Linux gives a main thread. Windows gives it an eighth, and a command for all tenants
-/// overflowed it.
+/// The stack of the worker thread: Linux's size for a main thread. Windows has an eighth of it, and a command for all tenants
+/// overflowed that.
 const STACK: usize = 8 << 20;
 
 /// Runs the command line of this process, on a thread with the same stack on every system.
@@ -143,7 +143,7 @@ fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
-/// A usage error ends with 1, not with clap's 2, which means drift here; help and version are results.
+/// A usage error ends with 1, not with clap's 2, which means drift here. Help and version count as results.
 fn usage(error: &clap::Error) -> Exit {
     let is_result = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let is_json = wants("--format", "MDETAG_FORMAT");
@@ -156,11 +156,11 @@ fn usage(error: &clap::Error) -> Exit {
         findings::fail(&console, format, &Failure::usage(message));
     } else {
         let text = error.render().to_string();
-        // It quotes words of the command line, which a pipeline may have made of names.
+        // It quotes words of the command line, which a pipeline may have made from names.
         let harmless: Vec<_> = text.lines().map(terminal).collect();
         let harmless = harmless.join("\n");
         if is_result || harmless == text.trim_end_matches('\n') {
-            // Nobody can be told when the stream is gone.
+            // If the stream is gone, nobody can be told.
             let _ = error.print();
         } else {
             Console::plain().complain(&harmless);
@@ -169,7 +169,7 @@ fn usage(error: &clap::Error) -> Exit {
     if is_result { Exit::Success } else { Exit::Error }
 }
 
-/// Whether the words that could not be understood ask for JSON with this flag; the environment counts where they say nothing.
+/// Whether unparsable arguments ask for JSON with this flag; without the flag, the environment counts.
 fn wants(flag: &str, variable: &str) -> bool {
     let words: Vec<_> = std::env::args_os().collect();
     let pairs = words.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1] == "json");
@@ -179,7 +179,7 @@ fn wants(flag: &str, variable: &str) -> bool {
 }
 
 fn start(cli: Cli, console: &Console) -> Result<Exit, Failure> {
-    // The default provider of every TLS connection; a second installation in one process changes nothing.
+    // The default provider of every TLS connection; installing it twice changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -190,7 +190,7 @@ fn start(cli: Cli, console: &Console) -> Result<Exit, Failure> {
     let context = Context::new(cli.global.clone(), console.clone(), &cli.command)
         .map_err(|failure| Reports::unsettled(&cli.global, console, &cli.command, failure))?;
     let ended = runtime.block_on(run(&context, cli.command));
-    // A blocked question or a served connection must not hold the process back.
+    // A blocked question or a served connection must not keep the process alive.
     runtime.shutdown_background();
     ended
 }
@@ -207,7 +207,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
     }
 }
 
-/// A command that writes nothing to a tenant.
+/// Runs a command that writes nothing to a tenant.
 async fn read(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Init(args) => init::run(context, &args).await,

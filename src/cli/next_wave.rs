@@ -1,4 +1,4 @@
-//! A rollout between two waves: when the next may start, what a resume says before that, and `--wait`.
+//! A rollout between two waves: when the next may start, what an earlier resume reports, and `--wait`.
 //!
 //! Reads no inventory and writes nothing.
 
@@ -24,19 +24,19 @@ use super::session::Session;
 use super::set_names;
 use super::signals;
 
-/// Nothing waits in silence.
+/// The longest time without a message during a wait.
 const TOLD_EVERY: Duration = Duration::from_secs(30);
 
-/// A sign-in each time is the price of coming back too early.
+/// The shortest wait, because each early return costs a sign-in.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// When a run's next wave may start.
 #[derive(Clone, Debug)]
 pub struct NextWave {
     pub run: String,
-    /// Not earlier, by the service's clock.
+    /// The earliest start by the service's clock.
     pub not_before: Timestamp,
-    /// The same moment by this computer's clock, which need not agree.
+    /// The same moment by this computer's clock, which may differ.
     until: Timestamp,
 }
 
@@ -54,7 +54,7 @@ pub fn waits_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> bool {
     args.wait && deadline.is_none_or(|deadline| deadline >= next.until)
 }
 
-/// Sleeps until a wave may start; says whether it may before the time limit.
+/// Sleeps until a wave may start; returns whether it may before the time limit.
 ///
 /// # Errors
 /// A signal.
@@ -80,7 +80,7 @@ pub async fn wait_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> R
     }
 }
 
-/// Why a resumed run may not read or write now: its next wave waits, or somebody ended the rollout. Its report, where it waits.
+/// Why a resumed run may not read or write now: its next wave waits (then with a report), or somebody ended the rollout.
 ///
 /// # Errors
 /// A rollout that was ended; `--next-wave` without waves.
@@ -114,7 +114,7 @@ pub fn held_back(
     }
 }
 
-/// What a plan has in the waves that were not started: all that a run can know of its rest without a read.
+/// The plan's changes in the waves that were not started: all that a run can know of its rest without a read.
 fn later(reviewed: &Plan, recorded: &RecordedRun) -> Plan {
     let current = open_rollouts::progress(recorded).current;
     let of = reviewed.rollout.iter().flat_map(|waves| &waves.of);
@@ -126,7 +126,7 @@ fn later(reviewed: &Plan, recorded: &RecordedRun) -> Plan {
     }
 }
 
-/// The run has to wait for its next wave: the report without any read.
+/// The report of a run that must wait for its next wave, without any read.
 fn waiting(
     (context, args, set): (&Context, &ApplyArgs, &PolicySet),
     (run_id, digest): (&str, &str),

@@ -1,6 +1,6 @@
-//! Tells a webhook how `apply` and `drift` ended, where `notify` of `mdetag.yaml` wants it.
+//! Notifies a webhook of the end of `apply` and `drift`, as `notify` of `mdetag.yaml` says.
 //!
-//! Changes nothing about how the command ends: a message that cannot be sent is a warning.
+//! Does not change the command's end: a message that cannot be sent is a warning.
 
 use mdetag::tenant::{Delivery, deliver};
 use mdetag_core::policy::notify::{NotifySettings, Occasion};
@@ -13,7 +13,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 
-/// Sends the message that the end of a command calls for, if any.
+/// Sends the message for the end of a command, if there is one.
 pub async fn send_message(
     context: &Context,
     subject: Subject,
@@ -21,7 +21,7 @@ pub async fn send_message(
     ended: Result<Exit, &Failure>,
 ) {
     let Some(notify) = &context.settings.notify else { return };
-    // Nothing was tried, or nobody listens: the shell has heard it.
+    // Nothing was tried, or nobody listens: the shell has the message already.
     if ended.is_err_and(|failure| failure.is_usage() || failure.is_broken_pipe()) {
         return;
     }
@@ -54,7 +54,7 @@ async fn send(
         ));
     };
     let now = context.clock.now();
-    // Each try of one message has the same id, so that a receiver can tell them from two messages.
+    // Each try of a message has the same id, so that a receiver can recognise repeats.
     let run = summary.run_id.as_deref().unwrap_or("none");
     let id = format!("{run}-{}-{}", std::process::id(), now.ticks());
     let message = message(notify.format, occasion, summary, &id, now);

@@ -1,6 +1,6 @@
-//! Rollouts that are open: devices of their unwritten waves belong to them until the last wave, a revert, or a person ends them.
+//! Open rollouts: they own the devices of their unwritten waves until the last wave, a revert, or a person ends them.
 //!
-//! Withholds nothing itself; that is `plan`.
+//! Withholds nothing itself; `plan` does.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -22,34 +22,35 @@ use super::past_run;
 use super::set_names;
 use super::show;
 
-/// How far the rollout of a run is.
+/// The progress of a run's rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The wave that was started last; 0 before the first.
     pub current: u32,
     /// Whether a person ended it.
     pub is_closed: bool,
-    /// Nothing follows the journal's first line: whether the run was killed before its first wave, or lines were lost, is unknown.
+    /// Nothing follows the journal's first line: it is unknown whether the run was killed before its first wave, or lines were
+    /// lost.
     pub is_unknown: bool,
-    /// The next wave may not start earlier.
+    /// The earliest start of the next wave.
     pub not_before: Option<Timestamp>,
     /// The gate that the wave failed.
     pub halted: Option<Gate>,
 }
 
 impl Progress {
-    /// Whether a resume at this time would write: a wave that was cut short, or the next one.
+    /// Whether a resume at this time would write: an interrupted wave, or the next one.
     pub fn is_due(self, now: Timestamp) -> bool {
         self.halted.is_none() && self.not_before.is_none_or(|moment| moment <= now)
     }
 
-    /// Whether a rollout of so many waves goes on.
+    /// Whether a rollout with this many waves is open.
     pub fn is_open(self, waves: u32) -> bool {
         (self.current > 0 || self.is_unknown) && self.current < waves && !self.is_closed
     }
 }
 
-/// The rollout of a run, if it is open. `flags`: which tenant the command line named.
+/// The rollout of a run, if it is open. `flags`: those that name the tenant.
 pub fn other(recorded: &RecordedRun, now: Timestamp, flags: &str) -> Option<OtherRollout> {
     let (progress, run) = (progress(recorded), &recorded.header.run);
     if !progress.is_open(recorded.header.waves) {
@@ -76,7 +77,7 @@ pub fn other(recorded: &RecordedRun, now: Timestamp, flags: &str) -> Option<Othe
     })
 }
 
-/// How far the rollout of a journal is.
+/// The progress of the rollout in a journal.
 pub fn progress(recorded: &RecordedRun) -> Progress {
     let is_unknown = recorded.entries.is_empty() && recorded.closing.is_none();
     let mut progress = Progress { current: 0, is_closed: false, is_unknown, not_before: None, halted: None };
@@ -103,7 +104,7 @@ pub fn progress(recorded: &RecordedRun) -> Progress {
 /// Whether a run has an open rollout.
 ///
 /// # Errors
-/// As [`undone_by`].
+/// Those of [`undone_by`].
 pub fn is_open(state: &StateDir, recorded: &RecordedRun) -> Result<bool, JournalError> {
     let (header, progress) = (&recorded.header, progress(recorded));
     Ok(header.waves > 1
@@ -111,10 +112,11 @@ pub fn is_open(state: &StateDir, recorded: &RecordedRun) -> Result<bool, Journal
         && !undone(state, &journal::headers(state)?)?.contains(&header.run))
 }
 
-/// The open rollouts of a policy set and of all that share a part with it, or of all, the oldest first: their journals. `except` is the run that goes on.
+/// The journals of the open rollouts of a policy set and of all sets that share a part with it, or of all, oldest first. `except`
+/// is the resumed run.
 ///
 /// # Errors
-/// A journal that cannot be read: its rollout could be open.
+/// An unreadable journal: its rollout may be open.
 pub fn open(
     state: &StateDir,
     set: Option<&str>,
@@ -137,10 +139,10 @@ pub fn open(
     Ok(open)
 }
 
-/// The runs that later ones undid: a revert of which something is left to do has not ended what it undoes.
+/// The runs that later ones undid. A revert with remaining work has not ended the run that it undoes.
 ///
 /// # Errors
-/// The journal of a revert that cannot be read.
+/// An unreadable journal of a revert.
 pub fn undone(state: &StateDir, headers: &[Header]) -> Result<HashSet<String>, JournalError> {
     let mut undone = HashSet::new();
     for header in headers {
@@ -154,7 +156,7 @@ pub fn undone(state: &StateDir, headers: &[Header]) -> Result<HashSet<String>, J
     Ok(undone)
 }
 
-/// Whether nothing of a revert is left to do. One that was planned by a list that may be short names only a part of it.
+/// Whether a revert has no remaining work. One that was planned from a possibly incomplete list names only a part.
 fn is_written(state: &StateDir, revert: &RecordedRun) -> bool {
     let is_undone =
         |outcome| matches!(outcome, Outcome::Done | Outcome::Noop | Outcome::Gone | Outcome::Pending);
@@ -163,10 +165,10 @@ fn is_written(state: &StateDir, revert: &RecordedRun) -> bool {
         && past_run::plan_of(state, revert).is_ok_and(|plan| plan.is_trusted())
 }
 
-/// Refuses to go on with a run that a revert undid, or began to undo.
+/// Refuses to continue a run that a revert undid, or started to undo.
 ///
 /// # Errors
-/// That it did; a journal that cannot be read.
+/// The run was undone; an unreadable journal.
 pub fn not_undone(state: &StateDir, recorded: &RecordedRun, flags: &str) -> Result<(), Failure> {
     let run = &recorded.header.run;
     let Some(undo) = undone_by(state, run).map_err(Failure::journal)? else { return Ok(()) };
@@ -183,19 +185,19 @@ pub fn not_undone(state: &StateDir, recorded: &RecordedRun, flags: &str) -> Resu
         .help(format!("nothing was written; plan again with `mdetag plan{flags}`")))
 }
 
-/// The run that undid a run, or began to.
+/// The run that undid a run, or started to.
 ///
 /// # Errors
-/// A journal that cannot be read: it could be the one.
+/// An unreadable journal: it may be that run's.
 fn undone_by(state: &StateDir, run: &str) -> Result<Option<String>, JournalError> {
     let undoes = |header: &Header| header.reverts.as_deref() == Some(run);
     Ok(journal::headers(state)?.into_iter().find(undoes).map(|header| header.run))
 }
 
-/// The devices of unwritten waves, each with the run whose rollout they wait for.
+/// The devices of unwritten waves, each with the run whose rollout it waits for.
 ///
 /// # Errors
-/// A rollout whose journal or plan cannot be read: its devices are unknown, and another plan would write them before their wave.
+/// A rollout with an unreadable journal or plan: its devices are unknown, and another plan would write them before their wave.
 pub fn unwritten(
     context: &Context,
     state: &StateDir,
@@ -232,7 +234,7 @@ pub fn unwritten(
     Ok(unwritten)
 }
 
-/// Refuses to plan where a plan in waves lies in the state without its journal: how far its rollout got is unknown.
+/// Refuses to plan if the state has a plan in waves without its journal: the progress of its rollout is unknown.
 fn lost_journals(context: &Context, state: &StateDir, set: &str) -> Result<(), Failure> {
     let unlisted =
         |error| Failure::file(format!("cannot list the plans in {}: {error}", shown(&state.runs())));

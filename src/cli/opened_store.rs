@@ -1,14 +1,14 @@
-//! The store that a command opened: once, and with one outcome.
+//! The store of a command, opened once with one result.
 //!
-//! Opens nothing; that is `state_store`.
+//! Opens nothing; `state_store` does.
 
 use std::sync::{Arc, OnceLock};
 
 use mdetag::store::backend::ObjectBucket;
 use mdetag_core::time::Timestamp;
 
-/// The store of a command, once it is opened; an error is one sentence.
+/// The store of a command, after it is opened. An error is a sentence.
 pub type OpenedStore = Arc<OnceLock<Result<Arc<ObjectBucket>, String>>>;
 
-/// Where the state directory was copied from and when, if it is a copy, once it is looked at; an error is one sentence.
+/// The source and time of the copy, if the state directory is one, after that was checked. An error is a sentence.
 pub type CopiedFrom = Arc<OnceLock<Result<Option<(String, Timestamp)>, String>>>;

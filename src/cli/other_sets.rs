@@ -1,6 +1,6 @@
-//! Other policy sets that write to the same tenant, as their journals show them.
+//! Other policy sets that write to the same tenant, from their journals.
 //!
-//! Judges nothing: whether they own the same tags is the plan's.
+//! Judges nothing; `plan` finds those that own the same tags.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use mdetag_core::apply::{Outcome, resume};
 use mdetag_core::plan::OtherSet;
 use mdetag_core::time::Timestamp;
 
-/// A set that has not run for so long is nobody's rival.
+/// A set that has not run for this long is no rival.
 const LATELY: Duration = Duration::from_secs(90 * 86_400);
 
-/// How many of its newest runs are read for what they wrote.
+/// The number of its newest runs whose changes are read.
 const MOST_RUNS: usize = 5;
 
-/// The sets beside `set` that ran lately, by name. Journals that cannot be read say nothing here; planning names them.
+/// The recent sets other than `set`, by name. Ignores unreadable journals, which planning reports.
 pub fn other_sets(state: &StateDir, set: &str, now: Timestamp) -> Vec<OtherSet> {
     let oldest = journal::run_id(now.minus(LATELY));
     let mut others: BTreeMap<String, (OtherSet, usize)> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Where reports go: one to standard output, further ones to files, and what the CI system wants beside them.
+//! The destinations of reports: one goes to standard output, further ones to files, and extra output to the CI system.
 //!
 //! Renders nothing itself; that is `report`.
 
@@ -23,7 +23,7 @@ use super::context::{self, Context};
 use super::exit::Exit;
 use super::failure::Failure;
 
-/// Reports that were asked for, checked before any work is done.
+/// The requested reports, checked before any work is done.
 #[derive(Clone, Debug)]
 pub struct Reports {
     format: Format,
@@ -36,7 +36,7 @@ impl Reports {
     /// Checks `--format` and every `--report FORMAT=FILE`.
     ///
     /// # Errors
-    /// A format that is none, or a report without a file.
+    /// An unknown format, or a report without a file.
     pub fn new(context: &Context, args: &ReportArgs) -> Result<Reports, Failure> {
         let mut files = Vec::new();
         for text in &args.reports {
@@ -58,8 +58,8 @@ impl Reports {
         })
     }
 
-    /// The same where `mdetag.yaml` itself has errors. A file whose name asks for a profile is left out where neither the command
-    /// nor what can be read of `mdetag.yaml` names one.
+    /// The reports if `mdetag.yaml` itself has errors. Leaves out a file with a profile in its name if neither the command nor
+    /// the readable part of `mdetag.yaml` names one.
     pub fn unsettled(cli: &Global, console: &Console, command: &Command, failure: Failure) -> Failure {
         let (subject, args) = match command {
             Command::Plan(args) => (Subject::Plan, &args.report),
@@ -104,7 +104,7 @@ impl Reports {
         Ok(())
     }
 
-    /// Writes the report of a run: to files in full, to people, who have just seen the plan, only what differs from it.
+    /// Writes the report of a run: in full to files; to people, who have just seen the plan, only the differences from it.
     ///
     /// # Errors
     /// Standard output or a file that cannot be written.
@@ -116,8 +116,8 @@ impl Reports {
         Ok(())
     }
 
-    /// Writes the reports of an apply that the guard refused: data says of each change that it was not attempted, everything else
-    /// shows the plan with the reasons.
+    /// Writes the reports of an apply that the guard refused: data formats say of each change that it was not attempted, all
+    /// others show the plan with the reasons.
     ///
     /// # Errors
     /// Standard output or a file that cannot be written.
@@ -137,7 +137,7 @@ impl Reports {
         Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() }
     }
 
-    /// Shows a report to people before the final one: standard output only.
+    /// Shows a report to people before the final one, only on standard output.
     ///
     /// # Errors
     /// Standard output that cannot be written.
@@ -148,8 +148,8 @@ impl Reports {
         Ok(())
     }
 
-    /// In place of the reports of a plan that could not be made: the findings that forbid it, in each format that can hold them.
-    /// JSON on standard output is left to who ends the command. Hands the failure on.
+    /// Replaces the reports of a plan that could not be made by the findings that prevent it, in each format that can contain
+    /// them. The end of the command writes JSON to standard output. Returns the failure.
     pub fn unplanned(&self, context: &Context, subject: Subject, ci: CiSystem, failure: Failure) -> Failure {
         self.tell_unplanned(&context.console, (subject, ci), &context.named_tenant(), failure)
     }
@@ -178,8 +178,8 @@ impl Reports {
         failure
     }
 
-    /// A failure that is no finding about a policy, such as a sign-in: to the files, so that none of an earlier run, or of the
-    /// repository, passes for this one's. What an apply has written already stays.
+    /// Writes a failure that is no policy finding, such as a failed sign-in, to the files, so that none of an earlier run or of
+    /// the repository is taken for this run's. Keeps what an apply has already written.
     fn tell_failure(
         &self,
         console: &Console,
@@ -206,7 +206,7 @@ impl Reports {
             })
             .collect();
         faults.extend(ci::summarize(ci, &unplanned).err());
-        // A file that could not be written may be the failure itself.
+        // The failure itself may be a file that could not be written.
         for why in faults.iter().filter(|why| why.message != failure.message && !why.is_broken_pipe()) {
             console.complain(&format!("warning: the failure cannot be reported: {why}"));
         }
@@ -224,7 +224,7 @@ impl Reports {
         Ok(())
     }
 
-    /// Writes the report to the files only.
+    /// Writes the report only to the files.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -239,7 +239,7 @@ impl Reports {
     }
 }
 
-/// Notes the figures of a report where it is one of several tenants'.
+/// Notes the figures of a report if it is one of several tenants'.
 fn note(model: &Model<'_>, console: &Console) {
     if let Some(kept) = &console.kept {
         kept.note(Summary::of(model));
@@ -256,13 +256,13 @@ pub fn save_plan(path: &Path, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What stands for the tenant in the name of a file, so that several tenants can share one command line.
+/// The placeholder for the tenant in a file name, so that several tenants can share a command line.
 pub const TENANT: &str = "{tenant}";
 
-/// An output's path with the tenant in it: its profile, else the sandbox.
+/// An output's path with the tenant in it: its profile's name, else the sandbox's.
 ///
 /// # Errors
-/// A path that asks for a tenant which has no name.
+/// A path that needs a tenant's name, for a tenant without one.
 pub fn named(context: &Context, path: &Path) -> Result<PathBuf, Failure> {
     let Some(text) = path.to_str().filter(|text| text.contains(TENANT)) else {
         return Ok(path.to_path_buf());
@@ -275,7 +275,7 @@ pub fn named(context: &Context, path: &Path) -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(text.replace(TENANT, name)))
 }
 
-/// A report's format, where the word names one.
+/// A report's format, if the word names one.
 ///
 /// # Errors
 /// Formats of findings and of tenants.
@@ -291,7 +291,7 @@ pub fn report_format(format: Format) -> Result<Format, Failure> {
 /// Refuses formats that a command does not have.
 ///
 /// # Errors
-/// The command and what it has.
+/// The command and its formats.
 pub fn only(format: Format, command: &str, known: &[Format]) -> Result<(), Failure> {
     if known.contains(&format) {
         return Ok(());

@@ -1,5 +1,4 @@
-//! What is known beside the list: changes that are contested or pending, from the journals of a tenant, and tags whose
-//! origin hunting named.
+//! Facts besides the list: contested and pending changes from the journals of a tenant, and the origins of tags from hunting.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
@@ -33,27 +32,27 @@ use super::set_names::set_of;
 use super::source::Source;
 use super::undone;
 
-/// By device.
+/// Values by device.
 type ValuesBefore = BTreeMap<Arc<str>, BTreeSet<Option<Arc<str>>>>;
 
-/// How many of the newest runs are searched for earlier values.
+/// The number of newest runs that are searched for earlier values.
 const MOST_RUNS: usize = 50;
 
-/// Parts of the history that a plan leaves out because an option says so.
+/// Parts of the history that an option tells a plan to leave out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HistoryOverrides<'a> {
     /// `--retry-contested`.
     pub retry_contested: bool,
-    /// `--after-revert`, and every plan that undoes a run itself.
+    /// `--after-revert`, and every plan that itself undoes a run.
     pub after_revert: bool,
-    /// The run that goes on.
+    /// The run to continue.
     pub resumed: Option<&'a str>,
 }
 
-/// The history of a tenant; empty where no tenant is named or nothing ran yet.
+/// The history of a tenant; empty if no tenant is named or nothing has run yet.
 ///
 /// # Errors
-/// An open rollout whose devices are unknown.
+/// An open rollout with unknown devices.
 pub fn history(
     context: &Context,
     source: &Source,
@@ -64,7 +63,7 @@ pub fn history(
     let Some(state) = &source.state else { return Ok(History::default()) };
     let visibility = visibility(context, source);
     let now = source.clock(context).now();
-    // Refusals are days apart: `--now` lets a sandbox show that.
+    // Refusals are days apart, and `--now` lets a sandbox show that.
     let refusals_now = context.global.now.unwrap_or(now);
     let tag_case = context.settings.tag_case;
     let set = set_of(context, policy);
@@ -87,7 +86,7 @@ pub fn history(
     if !retry_contested {
         history.unwritable =
             unwritable::current(state, refusals_now, &|id| status_of(&source.inventory.snapshot, id));
-        // What hunting says of an origin is better than what bounces let guess.
+        // Hunting's origins are more reliable than guesses from bounces.
         let origins = source.origins.iter();
         let origins = origins.map(|(key, origin)| (key.under(tag_case).into_owned(), origin.clone()));
         history.contested.extend(origins);
@@ -95,7 +94,7 @@ pub fn history(
     Ok(history)
 }
 
-/// Tags that calls of a run took along before it was cut short, as the list shows.
+/// Tags that calls of an interrupted run removed by accident, as the list shows.
 fn unseen_losses(state: &StateDir, run: &str, snapshot: &Snapshot) -> BTreeMap<ChangeKey, Owed> {
     let Ok(recorded) = journal::read(state, run) else { return BTreeMap::new() };
     let Ok(plan) = plan_of(state, &recorded) else { return BTreeMap::new() };
@@ -106,21 +105,21 @@ fn unseen_losses(state: &StateDir, run: &str, snapshot: &Snapshot) -> BTreeMap<C
     lost.into_iter().map(|lost| (key(lost), owed.clone())).collect()
 }
 
-/// What the service says of a device that may explain a refusal.
+/// The service's status of a device, which may explain a refusal.
 pub fn status_of(snapshot: &Snapshot, id: &str) -> DeviceStatus {
     let Some(row) = snapshot.find(id) else { return DeviceStatus::default() };
     let text = |field| snapshot.text(field, row).map(|text| text.into_owned());
     DeviceStatus { onboarding: text(Field::OnboardingStatus), health: text(Field::HealthStatus) }
 }
 
-/// The values that devices with a pending value had before the runs that set them, as these read them.
+/// The earlier values of devices with a pending value, as read by the runs that set those.
 fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> ValuesBefore {
     let mut before = ValuesBefore::new();
     for run in journal::runs(state).unwrap_or_default().iter().rev().take(MOST_RUNS) {
         let recorded = match journal::read(state, run) {
             Ok(recorded) => recorded,
             Err(JournalError::NeverBegan { .. }) => continue,
-            // It may have set values, and what the list showed before is not known then.
+            // It may have set values, and the earlier ones are then unknown.
             Err(_) => return ValuesBefore::new(),
         };
         if recorded.entries.last().is_none_or(|entry| entry.at() <= oldest) {
@@ -143,9 +142,9 @@ fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> Valu
         if unknown.is_empty() {
             continue;
         }
-        // An earlier version wrote the journal: its plan says what the review saw.
+        // An earlier version wrote the journal: its plan has what the review saw.
         let Ok(plan) = plan_of(state, &recorded) else {
-            // What the list showed before is not known, so the causes cannot be told apart.
+            // The earlier value is unknown, so the causes cannot be told apart.
             return ValuesBefore::new();
         };
         for change in &plan.changes {
@@ -159,7 +158,7 @@ fn values_before(state: &StateDir, history: &History, oldest: Timestamp) -> Valu
     before
 }
 
-/// What earlier runs of a policy set did, as the guard counts it; none where no run is kept.
+/// The work of earlier runs of a policy set, as the guard counts it; `None` if no run is recorded.
 fn counted(state: &StateDir, set: &str, now: Timestamp, resumed: Option<&str>) -> Option<guard::Past> {
     const DAY: Duration = Duration::from_secs(86_400);
     let oldest = now.minus(DAY * MOST_DAYS_AHEAD.unsigned_abs());
@@ -174,7 +173,7 @@ fn counted(state: &StateDir, set: &str, now: Timestamp, resumed: Option<&str>) -
         return None;
     }
     for run in runs.iter().filter(|run| **run >= journal::run_id(oldest)) {
-        // Without its first line it could be of any set, and what it says is unknown, also where nothing is left of it.
+        // Without its first line it may be of any set, and its content is unknown, even if nothing is left of it.
         let header = journal::header(state, run).ok().flatten();
         if header.is_some_and(|(_, header)| !set_name::overlap(&header.set, set)) {
             continue;
@@ -195,7 +194,7 @@ fn counted(state: &StateDir, set: &str, now: Timestamp, resumed: Option<&str>) -
         let first = recorded.entries.partition_point(|entry| entry.at() < since);
         let of_day = self::changed(&recorded.entries[first..]);
         let confirmed = confirmed(&recorded.entries);
-        // What cannot be explained counts whole.
+        // A run that cannot be explained counts whole.
         let plan = plan_of(state, &recorded).ok();
         count.add(&guard::PastWork {
             run,
@@ -210,7 +209,7 @@ fn counted(state: &StateDir, set: &str, now: Timestamp, resumed: Option<&str>) -
     Some(count.sum())
 }
 
-/// What is done, or may be.
+/// Changes that are done or may be.
 fn changed(entries: &[Entry]) -> HashSet<ChangeKey> {
     let outcomes = resume::outcomes(entries).into_iter();
     let ended = outcomes.filter(|(_, ended)| matches!(ended.outcome, Outcome::Done | Outcome::Unknown));
@@ -219,24 +218,24 @@ fn changed(entries: &[Entry]) -> HashSet<ChangeKey> {
     changed
 }
 
-/// What is so for certain.
+/// Changes that are certainly in place.
 fn confirmed(entries: &[Entry]) -> HashSet<ChangeKey> {
     let outcomes = resume::outcomes(entries).into_iter();
     let so = outcomes.filter(|(_, ended)| matches!(ended.outcome, Outcome::Done | Outcome::Noop));
     so.map(|(key, _)| key.clone()).collect()
 }
 
-/// What others took back at least twice, and the plan writes again.
+/// Changes that others undid at least twice and the plan repeats.
 pub fn changed_back(context: &Context, source: &Source, plan: &Plan, history: &History) -> Vec<ChangedBack> {
     let Some(state) = &source.state else { return Vec::new() };
     let (case, now) = (context.settings.tag_case, source.clock(context).now());
     let mut undone = changed_back::undone_writes(state, plan, case, now);
-    // What calls took along is this program's own doing.
+    // Tags that calls removed by accident are mdetag's own doing.
     undone.retain(|key, _| !history.lost.contains_key(key));
     plan::changed_back(&undone)
 }
 
-/// Keeps which confirmed changes a trusted live read did not show, and which tags are still owed.
+/// Stores which confirmed changes a trusted live read did not show, and which lost tags are still due.
 pub fn keep(context: &Context, source: &Source, plan: &Plan, owed: &BTreeMap<ChangeKey, Owed>) {
     let (Some(read_at), Some(state)) = (source.read_started, &source.state) else { return };
     if !plan.is_trusted() {
@@ -253,13 +252,13 @@ pub fn keep(context: &Context, source: &Source, plan: &Plan, owed: &BTreeMap<Cha
     }
 }
 
-/// `writes.visibility`, as the clock of a sandbox has it.
+/// `writes.visibility` on the sandbox's clock.
 fn visibility(context: &Context, source: &Source) -> Duration {
     let visibility = context.settings.writes.visibility;
     source.session.as_ref().map_or(visibility, |session| session.scaled(visibility))
 }
 
-/// Whether the list shows a change. A removal has to be of the exact spelling.
+/// Whether the list shows a change. A removal must match the exact spelling.
 fn shows(snapshot: &Snapshot, key: &ChangeKey, case: TagCase) -> bool {
     let Some(row) = snapshot.find(&key.device) else { return false };
     let mut tags = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag));
@@ -272,7 +271,7 @@ fn shows(snapshot: &Snapshot, key: &ChangeKey, case: TagCase) -> bool {
     }
 }
 
-/// Keeps what the service refused in a run.
+/// Stores the changes that the service refused in a run.
 pub fn keep_refused(inputs: &RunInputs<'_>, run: &str, outcomes: &[ChangeOutcome]) {
     if run.is_empty() {
         return;

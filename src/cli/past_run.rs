@@ -1,4 +1,4 @@
-//! One earlier run, with the plan that its journal proves.
+//! An earlier run, with its plan as proven by its journal.
 
 use std::collections::HashSet;
 
@@ -13,23 +13,23 @@ use mdetag_core::plan::{ChangeKey, Plan};
 use super::failure::{Failure, chain};
 use super::show;
 
-/// A run as the state proves it.
+/// A run with a proven plan.
 pub struct ProvenRun {
     pub recorded: RecordedRun,
-    /// The plan that it applied; its digest is that of the journal's header.
+    /// Its plan, whose digest matches the journal's header.
     pub plan: Plan,
-    /// What the journal confirms.
+    /// The changes that its journal confirms.
     pub confirmed: HashSet<ChangeKey>,
 }
 
 impl ProvenRun {
-    /// For the planner.
+    /// The run in the planner's form.
     pub fn as_past(&self) -> RevertedRun<'_> {
         RevertedRun { id: &self.recorded.header.run, plan: &self.plan, confirmed: &self.confirmed }
     }
 }
 
-/// A run as its journal has it.
+/// A run from its journal.
 ///
 /// # Errors
 /// No such run, or a journal that cannot be used.
@@ -39,10 +39,10 @@ pub fn recorded(state: &StateDir, run: &str) -> Result<RecordedRun, Failure> {
     })
 }
 
-/// A run of the state, proven.
+/// A run of the state, with its plan proven.
 ///
 /// # Errors
-/// No such run, or a plan beside its journal that is not the one that the journal names.
+/// No such run, or the plan beside its journal is not the one that the journal names.
 pub fn run(state: &StateDir, run: &str) -> Result<ProvenRun, Failure> {
     let recorded = recorded(state, run)?;
     let plan = plan_of(state, &recorded)?;
@@ -51,10 +51,10 @@ pub fn run(state: &StateDir, run: &str) -> Result<ProvenRun, Failure> {
     Ok(ProvenRun { confirmed: confirmed.collect(), plan, recorded })
 }
 
-/// The plan of a run. Whoever can replace the file beside the journal must not be able to replace what the run was about.
+/// The plan of a run. Whoever can replace the file beside the journal must not be able to change the run's plan.
 ///
 /// # Errors
-/// A file that is no plan, or not the one that the journal's header names.
+/// A file that is no plan, or not the one in the journal's header.
 pub fn plan_of(state: &StateDir, recorded: &RecordedRun) -> Result<Plan, Failure> {
     let path = state.plan(&recorded.header.run);
     let text = journal::plan_text(state, &recorded.header.run)

@@ -18,7 +18,7 @@ use super::set_names;
 use super::source::{self, Source};
 use super::{ci, ledger_text, past};
 
-/// What `plan` and `drift` have in common.
+/// Shared by `plan` and `drift`.
 pub struct PlanRequest<'a> {
     pub subject: Subject,
     pub paths: &'a [PathBuf],
@@ -52,7 +52,7 @@ pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Reads, plans, reports, and keeps what a trusted run counted.
+/// Reads, plans, reports, and stores the counts of a trusted run.
 ///
 /// # Errors
 /// Policy, identity, network, files.
@@ -78,7 +78,7 @@ async fn report_plan(
     let source = source::read_for(context, Some(&set), base.as_ref().and_then(Base::policy)).await?;
     let (context, set) = source.suited(context, set)?;
     let context = &context;
-    // Read again, because it has to suit the service too.
+    // Read again, because it must be adapted to the service too.
     let base = base.and_then(|_| base_of(context));
     let policy_changes = base.as_ref().map(|base| base.differences(context, &set)).unwrap_or_default();
     let base = base.as_ref().and_then(|base| base.usable(context));
@@ -92,7 +92,7 @@ async fn report_plan(
     planning::roll_out(&set, &source.inventory.snapshot, &mut fresh);
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
     let planned = planning::guarded(&set, fresh, &allowances);
-    // Its rules may contradict each other on this inventory, which is not the current set's fault.
+    // Its rules may conflict on this inventory, which is not the current set's fault.
     let base_plan = base.and_then(|base| planning::plan(base, &source.inventory, &with).ok());
     if let (Some(folder), Some(_), None) = (request.base, base, &base_plan) {
         policy_set::warn_unsplit(context, folder, "cannot be planned");
@@ -103,14 +103,14 @@ async fn report_plan(
     input.base = base_plan.as_ref().map(Planned::plan);
     input.policy_changes = &policy_changes;
     input.repository = context.settings.repository_url.as_deref();
-    // The plan's file does not wait for its reports to be computed, and a reader of them that goes away does not lose it.
+    // The plan's file is written before its reports, so that a reader of reports that goes away does not lose it.
     let save = |path: &PathBuf| output::save_plan(path, planned.plan());
     let (model, saved) = rayon::join(|| Model::new(input), || output_path.as_ref().map(save).transpose());
     ci::report(request.report.ci, &model, &context.console)?;
     reports.write(&model, &context.console)?;
     saved?;
     past::keep(context, &source, planned.plan(), &history.lost);
-    // A plan is a question: only what runs on a schedule, or writes, says what the set should count.
+    // A plan is only a question. Baselines come from scheduled and writing commands.
     if request.subject == Subject::Drift {
         keep_counts(context, &set, &source, &planned);
     }
@@ -118,7 +118,7 @@ async fn report_plan(
     Ok(planned)
 }
 
-/// Keeps what a trusted read of a tenant counted, for `maxShrink` of later runs.
+/// Stores the counts of a trusted read of a tenant, for `maxShrink` of later runs.
 pub fn keep_counts(context: &Context, set: &PolicySet, source: &Source, planned: &Planned) {
     let (Some(_), Some(state)) = (&source.session, &source.state) else { return };
     if !planned.plan().is_trusted() {
@@ -137,7 +137,7 @@ pub fn keep_counts(context: &Context, set: &PolicySet, source: &Source, planned:
 /// The `--allow` flags.
 ///
 /// # Errors
-/// One that is no allowance.
+/// An invalid allowance.
 pub fn allowances(texts: &[String]) -> Result<Vec<Allowance>, Failure> {
     texts
         .iter()

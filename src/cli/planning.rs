@@ -1,6 +1,6 @@
-//! From a policy set and an inventory to a plan: the pipeline, stage after stage, and nothing else.
+//! From a policy set and an inventory to a plan: the pipeline, stage by stage, and nothing else.
 //!
-//! Reads no file and no tenant itself; prints nothing.
+//! Reads no file and no tenant itself, and prints nothing.
 
 use mdetag_core::desired;
 use mdetag_core::diagnostic::{Diagnostic, Severity, Sources};
@@ -20,70 +20,70 @@ use mdetag_core::time::Timestamp;
 
 use super::failure::Failure;
 
-/// A policy set that was read and understood.
+/// A policy set without errors.
 #[derive(Debug)]
 pub struct PolicySet {
     pub sources: Sources,
     pub policy: Policy,
-    /// What was found in them, errors excluded.
+    /// Their findings, without errors.
     pub findings: Vec<Diagnostic>,
-    /// How plans name them.
+    /// Their form in plans.
     pub reference: PolicyReference,
 }
 
-/// Devices, how far to trust them, and whose they are.
+/// Devices, how far they can be trusted, and their tenant.
 #[derive(Debug)]
 pub struct Inventory {
     pub snapshot: Snapshot,
-    /// The verdict of the read.
+    /// The verdict on the read.
     pub trust: Trust,
     pub tenant: TenantReference,
 }
 
-/// What trusted runs of a policy set counted, as far as the state directory knows.
+/// The counts of trusted runs of a policy set, if the state directory has them.
 #[derive(Clone, Debug, Default)]
 pub struct KeptCounts {
-    /// The counts; none where no run of the set is kept.
+    /// The counts; `None` if no run of the set is recorded.
     pub baselines: Option<Baselines>,
-    /// The file that should hold them and cannot be read.
+    /// The file of the counts, if it cannot be read.
     pub unreadable: Option<String>,
-    /// The `$filter` of the read, with its times at the epoch so that it is the same on another day; empty for every device.
+    /// The `$filter` of the read, with its times at the epoch so that it is the same every day; empty for every device.
     pub filter: String,
 }
 
-/// What a plan is made with, beside the policy set and the inventory.
+/// The input of a plan besides the policy set and the inventory.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInputs<'a> {
-    /// The clock of ages and dates.
+    /// The clock for ages and dates.
     pub now: Timestamp,
     pub created_at: Timestamp,
     /// Options that change what is planned or how it is written.
     pub options: Options,
     /// Results of hunting queries.
     pub hunting: &'a HuntingResults,
-    /// What journals say.
+    /// The facts from journals.
     pub history: &'a History,
-    /// What trusted runs of the set counted.
+    /// The counts of trusted runs of the set.
     pub kept: &'a KeptCounts,
     /// `--allow`.
     pub allowances: &'a [Allowance],
 }
 
-/// A plan, safe or refused, with what it was made from.
+/// A plan, safe or refused, with its input.
 #[derive(Debug)]
 pub struct Planned {
-    /// The plan that the guard let pass, or the one that it refused.
+    /// The plan that passed the guard, or the one that it refused.
     pub verdict: Result<SafePlan, Box<Refused>>,
-    /// What the selectors held for.
+    /// The results of the selectors.
     pub selections: Selections,
-    /// What this run counted: the next run's `last`, if this one is trusted.
+    /// The counts of this run: the next run's `last`, if this one is trusted.
     pub counts: InventoryCounts,
-    /// No device was read, and nothing says that there should be none (`guard.inventory.min: 0`).
+    /// Whether no device was read although there should be some (unless `guard.inventory.min` is 0).
     pub saw_nothing: bool,
 }
 
 impl Planned {
-    /// The plan, whatever the guard said.
+    /// The plan, whatever the guard decided.
     pub fn plan(&self) -> &Plan {
         match &self.verdict {
             Ok(safe) => safe.plan(),
@@ -102,7 +102,7 @@ pub fn plan(set: &PolicySet, inventory: &Inventory, with: &PlanInputs<'_>) -> Re
     Ok(guarded(set, fresh, with.allowances))
 }
 
-/// Says anew what a plan causes, once it is no longer the whole difference: part of it, or the inverse of a run.
+/// Computes the effects of a plan again after it was narrowed, or is the inverse of a run.
 pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut UncheckedPlan, history: &History) {
     let scope = &fresh.selections.scope;
     fresh.plan.groups =
@@ -114,8 +114,8 @@ pub fn foresee(set: &PolicySet, snapshot: &Snapshot, fresh: &mut UncheckedPlan, 
     }
 }
 
-/// Says what a plan causes by the base's device groups too, where they see more devices move: a pull request that changes the
-/// groups must not hide moves from the cap.
+/// Computes the effects of a plan by the base's device groups too, if those show more moves, so that a pull request which changes
+/// the groups cannot hide moves from the cap.
 pub fn foresee_by_base(base: &Policy, snapshot: &Snapshot, fresh: &mut UncheckedPlan, history: &History) {
     let (scope, plan) = (&fresh.selections.scope, &fresh.plan);
     let by_base = plan::consequences::consequences(base, snapshot, scope, plan, &history.written_lately);
@@ -123,16 +123,16 @@ pub fn foresee_by_base(base: &Policy, snapshot: &Snapshot, fresh: &mut Unchecked
     fresh.plan.base_groups = by_base.filter(|by_base| Some(by_base.judged_moves()) > judged);
 }
 
-/// Cuts a plan into the waves that the policy asks for.
+/// Splits a plan into the waves of the policy.
 pub fn roll_out(set: &PolicySet, snapshot: &Snapshot, fresh: &mut UncheckedPlan) {
     let Some(rollout) = &set.policy.guard.rollout else { return };
     waves::assign(&mut fresh.plan, rollout, &is_first(snapshot, &fresh.selections));
 }
 
-/// Refuses a plan file whose waves are not those that the policies give its changes: a file is a proposal.
+/// Refuses a plan file whose waves differ from those that the policies give its changes, because a file is only a proposal.
 ///
 /// # Errors
-/// Other waves.
+/// The waves differ.
 pub fn same_waves(
     set: &PolicySet,
     snapshot: &Snapshot,
@@ -162,7 +162,7 @@ fn is_first<'a>(
     move |id: &str| first.is_some_and(|first| snapshot.find(id).is_some_and(|row| first.contains(row)))
 }
 
-/// What the guard says to a plan.
+/// The guard's decision on a plan.
 pub fn guarded(set: &PolicySet, fresh: UncheckedPlan, allowances: &[Allowance]) -> Planned {
     let UncheckedPlan { plan, selections, counts } = fresh;
     let expects_none = set.policy.guard.min_devices.as_ref().is_some_and(|(minimum, _)| *minimum == 0);
@@ -178,7 +178,7 @@ pub fn protected(selections: &Selections, devices: usize) -> DeviceSet {
     protected
 }
 
-/// Where a revert may act under a policy set. `protected`: as [`protected()`] has it.
+/// The devices that a revert may touch under a policy set. `protected`: the result of [`protected()`].
 pub fn reach<'a>(
     set: &PolicySet,
     snapshot: &'a Snapshot,
@@ -193,7 +193,7 @@ pub fn reach<'a>(
 #[derive(Debug)]
 pub struct UncheckedPlan {
     pub plan: Plan,
-    /// What the selectors held for.
+    /// The results of the selectors.
     pub selections: Selections,
     pub counts: InventoryCounts,
 }
@@ -201,7 +201,7 @@ pub struct UncheckedPlan {
 /// Select, desire, diff.
 ///
 /// # Errors
-/// As [`plan()`].
+/// Those of [`plan()`].
 pub fn fresh(
     set: &PolicySet,
     inventory: &Inventory,

@@ -1,4 +1,4 @@
-//! Reads a policy set for a command: files, meaning, findings, and how plans name them.
+//! Reads a policy set for a command: files, meaning, findings, and its form in plans.
 //!
 //! Shows nothing; commands decide what to do with findings.
 
@@ -21,9 +21,9 @@ use super::state_place::from_folder;
 
 const SETTINGS: &str = "mdetag.yaml";
 
-/// A policy set with everything that was found in it, errors included.
+/// A policy set with all its findings, including errors.
 pub struct Read {
-    /// The set; usable only without errors.
+    /// The set, usable only without errors.
     pub set: PolicySet,
     /// The tests beside it.
     pub tests: Sources,
@@ -41,7 +41,7 @@ pub fn read(context: &Context, paths: &[PathBuf], now: Timestamp) -> Read {
 /// Reads a policy set that must be free of errors.
 ///
 /// # Errors
-/// Every finding, where one of them is an error.
+/// All findings, if one of them is an error.
 pub fn load(context: &Context, paths: &[PathBuf], now: Timestamp) -> Result<PolicySet, Failure> {
     let Read { set, .. } = read(context, paths, now);
     if has_errors(&set.findings) {
@@ -50,10 +50,10 @@ pub fn load(context: &Context, paths: &[PathBuf], now: Timestamp) -> Result<Poli
     Ok(set)
 }
 
-/// The same set where tags compare as the settings of a measured service say.
+/// The set with tags compared by the settings for a measured service.
 ///
 /// # Errors
-/// Every finding, where one of them is an error there.
+/// All findings, if one of them is an error then.
 pub fn suited(context: &Context, set: PolicySet) -> Result<PolicySet, Failure> {
     if set.policy.tag_case == context.settings.tag_case || set.sources.files.is_empty() {
         return Ok(set);
@@ -76,8 +76,8 @@ fn resolved(context: &Context, sources: Sources, reference: PolicyReference, now
     PolicySet { sources, policy, findings, reference }
 }
 
-/// The set that `--base` names, for the given paths of the set at hand. A checkout (it holds `.git`, `mdetag.yaml` or the first of
-/// the paths) has its policies at the same paths; else it is a folder of policies. What is not there is empty: on the first
+/// The `--base` set, for the given paths of the current set. A checkout (which has `.git`, `mdetag.yaml` or the first of the
+/// paths) has its policies at the same paths; anything else is a folder of policies. A missing one counts as empty: on the first
 /// pull request everything is new.
 pub fn base(context: &Context, folder: &Path, paths: &[PathBuf], now: Timestamp) -> Option<Base> {
     let below = |path: &PathBuf| {
@@ -100,7 +100,7 @@ pub fn base(context: &Context, folder: &Path, paths: &[PathBuf], now: Timestamp)
     let present: Vec<PathBuf> = present.into_iter().filter(holds).collect();
     let mut set = read(context, &present, now).set;
     if present.is_empty() {
-        // That there is no policy is the only finding.
+        // The only finding is that there is no policy.
         set.findings.clear();
     }
     let mut base = Base { folder: folder.to_owned(), set, is_checkout, fault: None };
@@ -108,22 +108,22 @@ pub fn base(context: &Context, folder: &Path, paths: &[PathBuf], now: Timestamp)
     Some(base)
 }
 
-/// The set that `--base` names.
+/// The `--base` set.
 pub struct Base {
     folder: PathBuf,
     set: PolicySet,
     is_checkout: bool,
-    /// Why its `mdetag.yaml` says nothing.
+    /// Why its `mdetag.yaml` is unusable.
     fault: Option<String>,
 }
 
 impl Base {
-    /// Its policy where it has no errors.
+    /// Its policy, if it has no errors.
     pub fn policy(&self) -> Option<&Policy> {
         (!has_errors(&self.set.findings)).then_some(&self.set.policy)
     }
 
-    /// What can be planned. Nothing where it has errors, which is said: a pull request may be what repairs them.
+    /// The set, if it can be planned. A base with errors is reported and left out, because a pull request may repair it.
     pub fn usable(&self, context: &Context) -> Option<&PolicySet> {
         if has_errors(&self.set.findings) {
             warn_unsplit(context, &self.folder, "has errors");
@@ -136,8 +136,8 @@ impl Base {
         Some(&self.set)
     }
 
-    /// How the set at hand differs in what keeps it safe, rails first. Also said of a base with errors, as far as it can
-    /// be read: a broken base must not hide a change from the reviewer.
+    /// How the current set differs in what keeps it safe, rails first. Includes a base with errors as far as it can be read,
+    /// because a broken base must not hide a change from the reviewer.
     pub fn differences(&self, context: &Context, set: &PolicySet) -> Vec<Difference> {
         let mut found = Vec::new();
         if !has_errors(&self.set.findings) {
@@ -163,7 +163,7 @@ impl Base {
         };
         match (base, own) {
             (Ok(base), Ok(own)) => policy::settings_differences(&base, &own),
-            // A file that nobody can compare may have changed any lint.
+            // A file that cannot be compared may have changed any lint.
             (Err(why), _) | (_, Err(why)) => {
                 vec![Difference {
                     area: Area::Lints,
@@ -175,7 +175,7 @@ impl Base {
         }
     }
 
-    /// The text of its `mdetag.yaml`, under the current file's path; empty where there is none.
+    /// The text of its `mdetag.yaml`, at the current file's path; empty if there is none.
     fn settings(&self, context: &Context) -> Result<String, String> {
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let own = context.settings_folder.as_deref();
@@ -199,7 +199,7 @@ impl Base {
     }
 }
 
-/// The text of an `mdetag.yaml` that lies below `root`; empty where there is none.
+/// The text of an `mdetag.yaml` below `root`; empty if there is none.
 fn settings_text(path: &Path, root: &Path) -> Result<String, String> {
     match fs::symlink_metadata(path) {
         Err(_) => Ok(String::new()),
@@ -208,12 +208,12 @@ fn settings_text(path: &Path, root: &Path) -> Result<String, String> {
     }
 }
 
-/// Says that a plan is not split, and why.
+/// Warns that a plan is not split, and why.
 pub fn warn_unsplit(context: &Context, folder: &Path, why: &str) {
     context.console.say(&format!("warning: the base {} {why}, so the plan is not split", shown(folder)));
 }
 
-/// The findings that a command other than `validate` shows: notes are for `validate`.
+/// The findings that commands other than `validate` show: notes are only for `validate`.
 pub fn warnings(findings: &[Diagnostic]) -> Vec<Diagnostic> {
     let is_note = |finding: &&Diagnostic| finding.severity == Severity::Note;
     findings.iter().filter(|finding| !is_note(finding)).cloned().collect()
@@ -243,10 +243,10 @@ pub fn arguments(context: &Context, plan: &Plan) -> Vec<PathBuf> {
     plan.header.policy.arguments.iter().map(here).collect()
 }
 
-/// A guard or a rule that is not read cannot protect: the profile's policies must all be among the arguments.
+/// Checks that all policies of the profile are among the arguments, because a guard or rule that is not read cannot protect.
 ///
 /// # Errors
-/// The policies that are left out.
+/// The missing policies.
 pub fn whole_profile(context: &Context, paths: &[PathBuf]) -> Result<(), Failure> {
     let Some(profile) = context.profile()? else { return Ok(()) };
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());

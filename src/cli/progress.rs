@@ -1,6 +1,6 @@
 //! Progress of long work on standard error: a bar on a terminal, a plain line every 30 seconds otherwise.
 //!
-//! The words come from `report::progress`; this room only decides where and when they appear.
+//! `report::progress` has the words; this only decides where and when they appear.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,10 +21,10 @@ use super::context::Context;
 #[path = "../../tests/docs/picture.rs"]
 mod picture;
 
-/// How often a plain line is written.
+/// The time between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
-/// A line that is drawn again and again, or written now and then.
+/// A line that is drawn repeatedly, or written now and then.
 pub struct Meter {
     bar: Option<ProgressBar>,
     console: Console,
@@ -46,7 +46,7 @@ impl Meter {
         Meter { bar, console, start, last: Mutex::new(start), waits: Mutex::default() }
     }
 
-    /// Tells of a wait that has so much left. `text` says for what; it is made only when it is shown. A bar shows waits by
+    /// Reports a wait with this much time left. `text` describes it, and is only made if it is shown. A bar shows waits by
     /// itself.
     pub fn wait(&self, left: Duration, text: impl Fn() -> String) {
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +55,7 @@ impl Meter {
         }
     }
 
-    /// Shows how far the work is. `text` is made only when it is shown.
+    /// Shows the progress. `text` is only made if it is shown.
     pub fn show(&self, done: u64, text: impl Fn() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
@@ -69,7 +69,7 @@ impl Meter {
         }
     }
 
-    /// A line that stays, above a bar if there is one.
+    /// A lasting line, above a bar if there is one.
     pub fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
@@ -93,7 +93,7 @@ fn bar(total: u64, target: ProgressDrawTarget) -> ProgressBar {
     bar
 }
 
-/// Breaks a line at its ` · ` where the terminal would break it anywhere.
+/// Breaks a line at its ` · `, where the terminal would break it anywhere.
 fn folded(text: &str, width: usize) -> String {
     let (mut folded, mut used) = (String::new(), 0);
     for part in text.split(" · ") {
@@ -115,13 +115,13 @@ fn folded(text: &str, width: usize) -> String {
 }
 
 impl Drop for Meter {
-    /// A bar that is left when a command is stopped would stand in the terminal's last line.
+    /// A bar must not remain in the terminal's last line when a command is stopped.
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// Progress of a read, and the meter of its calls; every read reports its waits.
+/// Progress of a read, and the meter of its calls: every read reports its waits.
 pub struct Reading {
     meter: Meter,
     ledger: Arc<Ledger>,
@@ -184,7 +184,7 @@ mod tests {
 
     use super::{bar, folded, picture};
 
-    /// A terminal that keeps what is written.
+    /// A terminal that records the output.
     #[derive(Clone, Debug, Default)]
     struct Screen(Arc<Mutex<String>>);
 
@@ -244,7 +244,7 @@ mod tests {
         bar.set_position(1_020);
         screen.0.lock().expect("no panic").clear();
         bar.force_draw();
-        // A frame fills each of its lines but the last.
+        // A frame fills each of its lines except the last.
         let frame: Vec<char> = screen.0.lock().expect("no panic").chars().collect();
         let lines = frame.chunks(Screen::WIDTH.into()).map(|line| line.iter().collect::<String>());
         let shown: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();

@@ -10,10 +10,10 @@ use super::console::Console;
 use super::failure::Failure;
 use super::session::SANDBOX;
 
-/// Asks, and takes only a full yes.
+/// Asks, and accepts only a full yes.
 ///
 /// # Errors
-/// A signal, and a terminal that went away.
+/// A signal, or the terminal is gone.
 pub async fn approved(
     console: &Console,
     question: String,
@@ -24,14 +24,14 @@ pub async fn approved(
     tokio::select! {
         answer = answer => Ok(answer.map_err(std::io::Error::other)?? == "yes"),
         Some(()) = signals.recv() => {
-            // The question stands without a line end.
+            // The question has no line end.
             console.say("");
             Err(Failure::stopped())
         }
     }
 }
 
-/// How a question names a tenant.
+/// The name of a tenant in a question.
 pub fn tenant_name(tenant: &TenantReference) -> String {
     match (tenant.name.as_deref(), tenant.id.as_deref()) {
         (Some(name), Some(id)) => format!("{} ({})", terminal(name), terminal(id)),
@@ -40,7 +40,7 @@ pub fn tenant_name(tenant: &TenantReference) -> String {
     }
 }
 
-/// Names the tenant and what will be done to it, so that a yes to the wrong one is hard to give.
+/// Names the tenant and the changes, so that a yes to the wrong one is unlikely.
 pub fn question(tenant: &TenantReference, (additions, removals, values): (u64, u64, u64)) -> String {
     let sandbox = if tenant.cloud.as_deref() == Some(SANDBOX) { "SANDBOX · " } else { "" };
     let name = tenant_name(tenant);

@@ -1,7 +1,7 @@
-//! The repository's own policies on the sandbox's fleet: they pass their own guard, settle in one run, and leave alone what they
-//! do not own.
+//! The repository's own policies on the sandbox's fleet: they pass their own guard, settle in one run, and leave unowned tags
+//! alone.
 //!
-//! Applies changes to the fleet's file in memory; the way through HTTP is for `tests/cli`.
+//! Applies changes to the fleet's file in memory; `tests/cli` tests the way through HTTP.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ fn fleet(devices: u64, seed: u64) -> BTreeMap<String, Value> {
     objects.map(|object| (object["id"].as_str().expect("a device has an id").to_owned(), object)).collect()
 }
 
-/// The plan for a fleet, and whether the guard let it pass.
+/// The plan for a fleet, and whether it passed the guard.
 fn planned(set: &PolicySet, fleet: &BTreeMap<String, Value>) -> (Plan, bool) {
     let mut builder = SnapshotBuilder::new();
     for device in fleet.values() {

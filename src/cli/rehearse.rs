@@ -19,7 +19,7 @@ use super::policy_set;
 /// Runs the tests of the policy set.
 ///
 /// # Errors
-/// A policy set or test file with errors, no test at all, a report that cannot be written.
+/// A policy set or test file with errors, no test, a report that cannot be written.
 pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "test", &[Format::Human, Format::Json, Format::Junit])?;
     let (paths, now) = (context.policy_paths(&args.policy.policy)?, context.policy_now());

@@ -1,4 +1,4 @@
-//! Reads the whole list again while a run goes on, within the budget.
+//! Reads the whole list again during a run, within the budget.
 //!
 //! Judges nothing: the engine and the gates compare.
 
@@ -15,7 +15,7 @@ use super::drive::{ReadAgain, Reread};
 use super::progress::Reading;
 use super::session::Session;
 
-/// Reads the list of one tenant, as often as a run needs it.
+/// Reads the list of a tenant whenever a run needs it.
 #[derive(Clone)]
 pub struct ListReader {
     context: Context,
@@ -25,7 +25,7 @@ pub struct ListReader {
 }
 
 impl ListReader {
-    /// A reader beside the bar of a run: the lines of the read stand above it, and no second bar is drawn.
+    /// A reader beside the bar of a run: its lines appear above the bar, and it draws no second bar.
     pub fn new(context: &Context, session: &Session) -> ListReader {
         let mut context = context.clone();
         context.console.lines |= context.console.bars;
@@ -37,7 +37,7 @@ impl ListReader {
     /// Reads the whole list.
     ///
     /// # Errors
-    /// No usable answer, as one sentence.
+    /// No usable answer, as a sentence.
     pub async fn read(&self) -> Result<(Snapshot, Trust), String> {
         let reading = Reading::start(&self.context, &self.ledger);
         let quiet = |_: &ReadProgress| {};
@@ -46,7 +46,7 @@ impl ListReader {
         self.tenant.reader().read(&scope, watch).await.map_err(|error| error.to_string())
     }
 
-    /// How the engine reads the list again.
+    /// The reader in the engine's form.
     pub fn read_again(self) -> Arc<ReadAgain> {
         Arc::new(move || {
             let list = self.clone();

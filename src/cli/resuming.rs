@@ -1,6 +1,6 @@
-//! `apply --resume`: which run goes on, whether it still may, and what `--or-plan` does where it may not.
+//! `apply --resume`: the run to continue, whether it still may, and the alternative of `--or-plan`.
 //!
-//! Writes nothing itself; the rest of the run is applied as any reviewed plan is.
+//! Writes nothing itself; the rest of the run is applied like any reviewed plan.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ use super::signals::StopConditions;
 use super::unfinished::{self, Unfinished};
 use super::{age, next_wave, open_rollouts, plan, policy_set, reviewed};
 
-/// What was given on the command line.
+/// The command line's input.
 #[derive(Clone, Copy)]
 pub struct ResumeInputs<'a> {
     pub context: &'a Context,
@@ -34,7 +34,7 @@ pub struct ResumeInputs<'a> {
     pub reports: &'a Reports,
 }
 
-/// How `--resume` ended.
+/// The result of `--resume`.
 pub enum Resumed {
     Ended(Box<Applied>),
     /// `--or-plan`: nothing can be resumed, so the policies are planned anew.
@@ -47,7 +47,7 @@ pub enum Resumed {
 /// Finishes an interrupted run: its plan, minus its journal.
 ///
 /// # Errors
-/// No such run, a run that can no longer be resumed, and everything that ends an apply.
+/// No such run, a run that can no longer be resumed, and every error of an apply.
 pub async fn resume_run(
     given: ResumeInputs<'_>,
     run: &str,
@@ -58,7 +58,7 @@ pub async fn resume_run(
     let context = &context.suited(&session.reading.known);
     let state = &session.reading.state;
     let flags = flags::tenant_flags(context);
-    // Other rollouts of these policies that are left.
+    // Other open rollouts of these policies.
     let mut others = Vec::new();
     let recorded = if run.is_empty() {
         let set = set_names::set_at(context, &context.policy_paths(&args.paths)?);
@@ -66,7 +66,7 @@ pub async fn resume_run(
         found.choose(session.reading.ledger.clock().now());
         found.report_leftovers(context);
         if found.runs.is_empty() {
-            // Devices wait for a rollout that nothing goes on with: to say that all is well would leave them there.
+            // Devices wait for a rollout that nothing continues: reporting success would leave them there.
             let open = open_rollouts::open(state, Some(&set), None).map_err(Failure::journal)?;
             open.iter().try_for_each(|open| open_rollouts::not_undone(state, open, &flags))?;
             let ended = nothing_left(given, &found, &session.reading);
@@ -119,10 +119,10 @@ pub async fn resume_run(
     Ok(Resumed::Ended(Box::new(inputs.apply(session, request, stops).await?)))
 }
 
-/// A run keeps its own policies; where none is named, policies say whose run it is.
+/// A run keeps its own policies. If no run is named, policies say whose run it is.
 ///
 /// # Errors
-/// A plan, or policies beside a run id.
+/// A plan file, or policies together with a run id.
 pub fn check_paths(args: &ApplyArgs, run: &str) -> Result<(), Failure> {
     let is_plan = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
     if args.paths.iter().any(is_plan) || !args.paths.is_empty() && !run.is_empty() && !args.or_plan {
@@ -166,7 +166,7 @@ fn nothing_left(given: ResumeInputs<'_>, found: &Unfinished, session: &Session) 
     Ok(Resumed::Ended(Box::new(applied)))
 }
 
-/// The policies of a run, where its rest may still be written: they, its options and its age are as they have to be.
+/// The policies of a run if its rest may still be written, that is, if they, its options and its age still fit.
 fn still_fits(
     context: &Context,
     args: &ApplyArgs,
@@ -187,7 +187,7 @@ fn still_fits(
     Ok((set, paths))
 }
 
-/// Whether the run's own plan bounds what is written in its place: somebody reviewed it, or its waves are under way.
+/// Whether the run's own plan limits what is written instead: it was reviewed, or its waves are in progress.
 fn is_bound(recorded: &RecordedRun, session: &WritingSession) -> Result<bool, Failure> {
     let is_open = open_rollouts::is_open(&session.reading.state, recorded).map_err(Failure::journal)?;
     Ok(is_open || recorded.header.reviewed != Some(false))
@@ -220,11 +220,11 @@ fn anew(
     Ok((set, paths))
 }
 
-/// What the waves of a run need and the policies at hand no longer say, with its name. Shares and waits come from the journal,
-/// but only policies can say which devices are ill.
+/// The name of the gate that a run's waves need and the current policies lack. The journal has shares and waits, but only
+/// policies can say which devices are sick.
 ///
-/// The words of a gate that reads a named selector, a file or a query do not say who is ill: whether policies or data that
-/// `has_changed` still mean the same is unknown.
+/// If a gate reads a named selector, a file or a query, its words do not say who is sick. If policies or data `has_changed`, it
+/// is unknown whether they still mean the same.
 fn lost_gate(set: &PolicySet, recorded: &RecordedRun, has_changed: bool) -> Option<(String, &'static str)> {
     if recorded.header.waves < 2 {
         return None;

@@ -1,4 +1,4 @@
-//! `mdetag revert`: a plan that undoes a run's confirmed changes, to be reviewed and applied like any other.
+//! `mdetag revert`: a plan that undoes a run's confirmed changes, reviewed and applied like any other.
 
 use mdetag::store::path_text::shown;
 use mdetag_core::plan::revert;
@@ -23,7 +23,7 @@ use super::{open_rollouts, past, policy_set};
 /// Writes the plan and shows it. Never writes to the tenant.
 ///
 /// # Errors
-/// No such run, its policies gone, identity, network, files.
+/// No such run, missing policies, identity, network, files.
 pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> {
     let plain = ReportArgs { max_chars: MAX_CHARS, ci: CiSystem::None, ..ReportArgs::default() };
     let reports = Reports::new(context, &plain)?;
@@ -67,7 +67,7 @@ pub async fn run(context: &Context, args: &RevertArgs) -> Result<Exit, Failure> 
     Ok(if planned.verdict.is_ok() { Exit::Success } else { Exit::Refused })
 }
 
-/// What becomes of the unwritten waves of a rollout that is undone.
+/// What happens to the unwritten waves of a rollout that is undone.
 fn unwritten(source: &Source, ran: &ProvenRun) -> Result<Option<String>, Failure> {
     let (Some(state), Some(waves)) = (&source.state, &ran.plan.rollout) else { return Ok(None) };
     if !open_rollouts::is_open(state, &ran.recorded).map_err(Failure::journal)? {

@@ -1,6 +1,6 @@
-//! Whether a reviewed plan may be applied here: its policies are the current ones, and all of them were reviewed.
+//! Whether a reviewed plan may be applied here: its policies must be the current ones, and all of them reviewed.
 //!
-//! Compares no change; that is `plan::stale`.
+//! Compares no change; `plan::stale` does.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::planning::PolicySet;
 use super::session::Session;
 
-/// Files outside the repository were not part of the review.
+/// Refuses files outside the repository, because they were not part of the review.
 pub fn inside(reviewed: &Plan) -> Result<(), Failure> {
     let files = &reviewed.header.policy.files;
     match files.iter().find(|file| leads_out(&file.path)) {
@@ -28,10 +28,10 @@ pub fn inside(reviewed: &Plan) -> Result<(), Failure> {
     }
 }
 
-/// The most devices of another name that a note lists.
+/// The most renamed devices that a note lists.
 const MOST_NAMES: usize = 3;
 
-/// Says which devices the reviewed plan calls otherwise than the tenant: the ids decide, and the review saw the names.
+/// Notes the devices with another name in the reviewed plan than in the tenant: ids decide, but the review saw the names.
 pub fn other_names(reviewed: Option<&Plan>, plan: &Plan) -> Option<String> {
     let reviewed = reviewed?;
     let named =
@@ -57,7 +57,7 @@ pub fn other_names(reviewed: Option<&Plan>, plan: &Plan) -> Option<String> {
 /// The most differing files that a message names.
 const MOST_FILES: usize = 10;
 
-/// The policies must say what they said when the plan was made; approvals may have come since.
+/// Checks that the policies are the same as when the plan was made; approvals may have been added.
 ///
 /// # Errors
 /// The files that differ.
@@ -69,7 +69,7 @@ pub fn same_policy(reviewed: &Plan, set: &PolicySet) -> Result<(), Failure> {
     let other = |files: &[FileReference], of: &[FileReference]| {
         files.iter().filter(|file| !of.contains(file)).map(|file| file.path.clone()).collect::<BTreeSet<_>>()
     };
-    // An approval that came after the review shows here too: all names are given, so that the one that matters is among them.
+    // An approval added after the review appears here too. All names are given, so that the relevant one is among them.
     let files = &other(&then.files, &now.files) | &other(&now.files, &then.files);
     let mut names: Vec<String> = files.iter().take(MOST_FILES).map(|file| format!("`{file}`")).collect();
     if files.len() > names.len() {
@@ -100,7 +100,7 @@ pub fn same_tenant(reviewed: &Plan, session: &Session) -> Result<(), Failure> {
 /// Refuses a plan that was made with other options than the current ones.
 ///
 /// # Errors
-/// That they differ.
+/// The options differ.
 pub fn same_options(context: &Context, reviewed: &Plan) -> Result<(), Failure> {
     let (then, now) = (reviewed.header.options, context.options());
     if then.agrees(now) {

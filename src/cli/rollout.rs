@@ -1,6 +1,6 @@
-//! Carries out a plan in waves: each wave is a run of its own in one journal, and gates stand between them.
+//! Carries out a plan in waves: each wave is a run of its own in the same journal, with gates in between.
 //!
-//! Decides nothing about waves; that is `apply::waves`. A wait ends the command; the next one plans again.
+//! Decides nothing about waves; `apply::waves` does. A wait ends the command; the next one plans again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use super::run_inputs::RunInputs;
 use super::run_part;
 use super::session::Session;
 
-/// The waves of what is to be carried out; none where it is written at once.
+/// The waves of the plan; `None` if it is written at once.
 pub fn waves<'a>(inputs: &RunInputs<'a>) -> Option<Waves<'a>> {
     let rollout = inputs.set.policy.guard.rollout.as_ref()?;
     let whole = inputs.reviewed.unwrap_or(inputs.safe.plan());
@@ -46,20 +46,20 @@ pub fn waves<'a>(inputs: &RunInputs<'a>) -> Option<Waves<'a>> {
     Some(waves)
 }
 
-/// The gates of a rollout. Their spans run as fast as the tenant's clock, which is faster only where it is simulated.
+/// The gates of a rollout. Their times run as fast as the tenant's clock, which is only faster if the tenant is simulated.
 pub fn gates(context: &Context, session: &Session, kept: &KeptGates) -> Gates {
     let gates = kept.gates(session.scaled(context.settings.writes.visibility));
     Gates { wait: session.scaled(gates.wait), ..gates }
 }
 
-/// A rollout that is under way.
+/// A rollout in progress.
 struct Rollout<'a, 'r> {
     inputs: &'r RunInputs<'a>,
     waves: Waves<'a>,
     journal: Journal,
-    /// Everything that the journal holds.
+    /// All entries of the journal.
     entries: Vec<Entry>,
-    /// Devices that the last read showed ill.
+    /// Devices that were sick in the last read.
     ill: HashSet<Arc<str>>,
     given_up: Vec<(Lane, String)>,
     has_lost: bool,
@@ -67,7 +67,7 @@ struct Rollout<'a, 'r> {
     has_settled: bool,
 }
 
-/// Writes wave after wave until all are written, a gate fails, or the next has to wait.
+/// Writes wave after wave until all are written, a gate fails, or the next must wait.
 ///
 /// # Errors
 /// A journal that cannot be written: nothing is sent without it.
@@ -105,8 +105,8 @@ pub async fn carry_out<'a>(
     Ok(rollout.end(run_id, pause).judge(inputs, screen, start))
 }
 
-/// A resumed run whose journal says nothing goes on with its first wave only: where that is written, lines of the journal are
-/// lost, and whether a later wave is due is unknown.
+/// A resumed run with an empty journal may only continue with its first wave. If that wave is already written, lines of the
+/// journal are lost, and it is unknown whether a later wave is due.
 fn check_beginning(inputs: &RunInputs<'_>, waves: &Waves<'_>, now: Timestamp) -> Result<(), Failure> {
     let Some(recorded) = inputs.resumed.filter(|recorded| recorded.entries.is_empty()) else {
         return Ok(());
@@ -146,7 +146,7 @@ impl Rollout<'_, '_> {
                         return Ok(Pause { stopped: Some(stopped), ..Pause::default() });
                     }
                 }
-                // What the run was planned by is the newest read before the next wave, and it shows nothing for sure.
+                // The read behind the plan is the newest one before the next wave, and it is not trusted.
                 WaveStep::Inspect if !self.has_settled && !self.inputs.safe.plan().is_trusted() => {
                     self.inspect(Err("the read is untrusted".to_owned()), now)?;
                 }
@@ -174,7 +174,7 @@ impl Rollout<'_, '_> {
         }
     }
 
-    /// Writes what is left of some waves; says why it stopped early, if it did.
+    /// Writes the rest of some waves; returns why it stopped early, if it did.
     async fn wave(
         &mut self,
         wave: u32,
@@ -265,7 +265,7 @@ impl Rollout<'_, '_> {
         RunEnding { run_id, outcomes: self.waves.outcomes(), pause, given_up: self.given_up, notes }
     }
 
-    /// How far the waves came, and which devices failed a gate.
+    /// The progress of the waves, and the devices that failed a gate.
     fn notes(&self, pause: &Pause) -> Vec<String> {
         let whole = self.inputs.reviewed.unwrap_or(self.inputs.safe.plan());
         let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
@@ -284,11 +284,11 @@ impl Rollout<'_, '_> {
     }
 }
 
-/// `--waves all`: what the journal and the first line of every report say.
+/// `--waves all`: the entries for the journal, and the first line of every report.
 pub fn all_at_once(inputs: &RunInputs<'_>, at: Timestamp) -> Vec<Entry> {
     let Some(text) = notice(inputs.args) else { return Vec::new() };
     let mut entries = vec![Entry::Note { at, text }];
-    // Nothing is left to open waves of: a resumed run writes the rest at once too.
+    // No waves remain that could be open: a resumed run writes the rest at once too.
     if let Some(waves) = inputs.reviewed.and_then(|plan| plan.rollout.as_ref()) {
         let event = WaveEvent::Started { ill: Vec::new() };
         entries.push(Entry::Wave { at, wave: waves.last(), event });
@@ -303,7 +303,7 @@ pub fn notice(args: &ApplyArgs) -> Option<String> {
     Some(format!("every wave is written at once (--waves all): {reason}"))
 }
 
-/// The devices for which the policy's `health` holds.
+/// The devices that meet the policy's `health`.
 fn ill_of(inputs: &RunInputs<'_>, snapshot: &Snapshot) -> Result<Option<DeviceSet>, String> {
     let policy = &inputs.set.policy;
     if policy.guard.rollout.as_ref().is_none_or(|rollout| rollout.health.is_none()) {

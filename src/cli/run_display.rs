@@ -1,6 +1,6 @@
-//! What is shown of a run while it runs, and what is kept of it for the report.
+//! Shows a run while it runs, and collects its data for the report.
 //!
-//! Words come from `report::progress`.
+//! `report::progress` has the words.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use super::progress::Meter;
 use super::run_inputs::RunInputs;
 use super::session::Session;
 
-/// What is shown of a run while it runs.
+/// The display of a run in progress.
 pub struct RunDisplay<'a> {
     pub meter: Meter,
     session: &'a Session,
-    /// Calls that are left of the schedule, by lane. A fallback moves calls to a lane that the schedule does not have.
+    /// Remaining calls of the schedule, by lane. A fallback moves calls to a lane that the schedule lacks.
     lanes: Vec<(Lane, u64)>,
     clock: Arc<dyn Clock>,
     failed: u64,
     pub notes: Vec<String>,
     sent: std::collections::VecDeque<Timestamp>,
-    /// Tags that calls removed by mistake, and whether they are back.
+    /// Tags that calls removed by accident, and whether they are back.
     pub repairs: Vec<Entry>,
     pub calls: u64,
-    /// When the last answer came.
+    /// The time of the last answer.
     pub last: Timestamp,
-    /// When the last call may start, as far as the limits go, and when that was worked out.
+    /// The earliest time of the last call within the limits, and when it was computed.
     least: Option<(Timestamp, Timestamp)>,
 }
 
@@ -87,7 +87,7 @@ impl<'a> RunDisplay<'a> {
         });
     }
 
-    /// What the run waits for until a moment.
+    /// Why the run waits until a moment.
     fn reason(&self, until: Timestamp, now: Timestamp) -> String {
         let wait = self.session.ledger.with(|budget, now| {
             let waits = Lane::ALL.into_iter().filter_map(|lane| budget.wait(lane, now));
@@ -101,7 +101,7 @@ impl<'a> RunDisplay<'a> {
         }
     }
 
-    /// The least time until the last call may start. Worked out once a second: it walks over every call that is left.
+    /// The shortest time until the last call may start. Computed once a second, because it visits every remaining call.
     fn least(&mut self, now: Timestamp) -> Option<Duration> {
         let is_stale = self.least.is_none_or(|(_, at)| now.since(at) >= Duration::from_secs(1));
         if is_stale {

@@ -1,4 +1,4 @@
-//! How a run ended, whether it was written at once or in waves: its exit code, its notes, and what a resume finds.
+//! The end of a run, written at once or in waves: its exit code, its notes, and what a resume finds.
 //!
 //! Renders nothing; that is `report`.
 
@@ -21,11 +21,11 @@ pub struct ApplyEnd {
     pub exit: Exit,
 }
 
-/// Why a run does not go on now; nothing where it came to its end.
+/// Why a run does not continue now; empty if it has ended.
 #[derive(Default)]
 pub struct Pause {
     pub stopped: Option<StopReason>,
-    /// The next wave may not start earlier.
+    /// The earliest start of the next wave.
     pub not_before: Option<Timestamp>,
     pub halt: Option<Halt>,
 }
@@ -41,7 +41,7 @@ impl Pause {
     }
 }
 
-/// Why a rollout does not go on before a moment.
+/// The sentence about a rollout that must not continue before a moment.
 pub fn wait_sentence(not_before: Timestamp) -> String {
     format!("the next wave waits: it may start at {not_before}, and nothing failed")
 }
@@ -56,19 +56,19 @@ pub fn halt_sentence(halt: &Halt) -> String {
     format!("wave {} fails the gate `{}`: {} of {of} ({bound})", halt.wave, halt.gate.word(), halt.bad)
 }
 
-/// What a run leaves.
+/// The results of a run.
 pub struct RunEnding {
     pub run_id: String,
-    /// How each change ended.
+    /// The outcome of each change.
     pub outcomes: Vec<ChangeOutcome>,
     pub pause: Pause,
     pub given_up: Vec<(Lane, String)>,
-    /// What is known of its waves.
+    /// Facts about its waves.
     pub notes: Vec<String>,
 }
 
 impl RunEnding {
-    /// The run as reports show it, and the exit code that it means.
+    /// The run in the form of reports, and its exit code.
     pub fn judge(self, inputs: &RunInputs<'_>, screen: RunDisplay<'_>, start: Timestamp) -> ApplyEnd {
         let pause = self.pause;
         let mut counts = [0_u64; Outcome::ALL.len()];

@@ -1,6 +1,6 @@
-//! What a run is carried out with, whether it is written at once or in waves.
+//! The input of a run, written at once or in waves.
 //!
-//! Sends nothing; that is for `carry_out` and `rollout`.
+//! Sends nothing; `carry_out` and `rollout` do.
 
 use std::collections::BTreeMap;
 
@@ -24,48 +24,48 @@ use super::lost_tags::LostTagContext;
 use super::planning::PolicySet;
 use super::session::Session;
 
-/// What is to be carried out, and with what.
+/// The plan to carry out, and everything needed for it.
 pub struct RunInputs<'a> {
     pub context: &'a Context,
     pub args: &'a ApplyArgs,
     pub session: &'a Session,
     pub writer: Writer,
-    /// Where tags come from, as far as hunting told.
+    /// The origins of tags from hunting, as far as known.
     pub origins: &'a Origins,
-    /// The devices as they were read.
+    /// The devices as read.
     pub snapshot: &'a Snapshot,
     pub set: &'a PolicySet,
-    /// Whether it is the one that commands take which name none.
+    /// Whether it is the set of commands that name none.
     pub is_default_set: bool,
     /// Results of its hunting queries.
     pub hunting: &'a HuntingResults,
     pub safe: &'a SafePlan,
-    /// The plan file that is kept beside the journal: the reviewed plan, where there is one.
+    /// The plan file that is stored beside the journal: the reviewed plan, if there is one.
     pub document: Vec<u8>,
     pub digest: String,
     pub reviewed: Option<&'a Plan>,
-    /// The run that is resumed.
+    /// The run to resume.
     pub resumed: Option<&'a RecordedRun>,
     /// Changes that ended before the run: stale, noop, withheld.
     pub settled: Vec<ChangeOutcome>,
-    /// Tags that calls of earlier runs took along, this one's among them where it goes on.
+    /// Tags that calls of earlier runs removed by accident, including this run's if it is resumed.
     pub owed: &'a BTreeMap<ChangeKey, Owed>,
-    /// Changes that are wanted and were not reviewed.
+    /// Number of wanted changes that were not reviewed.
     pub unreviewed: u64,
-    /// Whether an untrusted inventory left something out.
+    /// Whether an untrusted inventory kept changes from being written.
     pub withheld: bool,
     /// Whether removals that the resumed run held back are wanted now: only a new plan says which.
     pub is_held_anew: bool,
-    /// How it ends because of removals that wait for an addition, and of other rollouts.
+    /// The exit code because of removals that wait for an addition, and of other rollouts.
     pub waiting: Exit,
-    /// Rollouts of the policies that are left beside this run.
+    /// Other open rollouts of the policies.
     pub others: &'a [OtherRollout],
-    /// When the list shows every change that an answer confirmed, at the latest; none where it shows all.
+    /// The latest time by which the list shows every change that an answer confirmed; `None` if it shows all.
     pub shown_by: Option<Timestamp>,
 }
 
 impl<'a> RunInputs<'a> {
-    /// What is known beside the plan: where tags come from, and which devices are onboarded.
+    /// Passes known facts to the run: the origins of tags, and which devices are onboarded.
     pub fn tell_what_is_known(&self, run: &mut Run<'a>) {
         let onboarding = |id: &str| {
             let row = self.snapshot.find(id)?;
@@ -96,18 +96,18 @@ impl<'a> RunInputs<'a> {
         }
     }
 
-    /// What plans removals that the run's plan held back.
+    /// The command that plans removals which the run's plan held back.
     pub fn next_plan(&self) -> Option<String> {
         left_out::held_back(self.safe.plan()).then(|| self.plan_command())
     }
 
-    /// What plans anew: for a review, where the plan of this run was reviewed.
+    /// The command that plans anew, for a review if this run's plan was reviewed.
     pub fn plan_command(&self) -> String {
         let kept = self.resumed.map(|recorded| recorded.header.reviewed == Some(true));
         ended_run::next_plan(kept.unwrap_or(self.reviewed.is_some()), &tenant_flags(self.context))
     }
 
-    /// What is known of the lost tags of a run that may be resumed.
+    /// The known facts about lost tags of a run that may be resumed.
     pub fn lost_tag_context(&self) -> LostTagContext<'a> {
         LostTagContext {
             resumed: self.resumed,

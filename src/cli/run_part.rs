@@ -1,6 +1,6 @@
-//! Writes a plan, or one wave of it: the run is told what is known, then driven to its end.
+//! Writes a plan, or one wave of it: passes known facts to the run, then drives it to its end.
 //!
-//! Decides nothing; `apply` (the room) says which call comes next.
+//! Decides nothing; the module `apply` chooses the next call.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::lost_tags;
 use super::reread::ListReader;
 use super::run_inputs::RunInputs;
 
-/// The run of a part of the plan. `journal`: what the run's journal holds so far.
+/// The run of a part of the plan. `journal`: the run's journal so far.
 pub fn begin<'p>(
     inputs: &RunInputs<'p>,
     part: &'p SafePlan,
@@ -30,7 +30,7 @@ pub fn begin<'p>(
     run
 }
 
-/// Takes over what was decided before the first call: changes that had ended, and tags that earlier processes lost. Returns the
+/// Takes over decisions from before the first call: changes that had ended, and tags that earlier processes lost. Returns the
 /// entries to journal.
 pub fn take_over(inputs: &RunInputs<'_>, run: &mut Run<'_>, now: Timestamp) -> Vec<Entry> {
     let mut entries = run.settle(inputs.settled.clone(), now);
@@ -38,7 +38,7 @@ pub fn take_over(inputs: &RunInputs<'_>, run: &mut Run<'_>, now: Timestamp) -> V
     entries
 }
 
-/// Drives a run to its end, and keeps what it saw of the service.
+/// Drives a run to its end, and stores its observations of the service.
 ///
 /// # Errors
 /// A journal that cannot be written: nothing is sent without it.

@@ -1,4 +1,4 @@
-//! `mdetag sandbox`: make, serve, disturb and generate simulated tenants.
+//! `mdetag sandbox`: creates, serves, edits and generates simulated tenants.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use super::output;
 use super::policy_set;
 use super::session;
 
-/// The sandbox that is meant where none is named.
+/// The sandbox of commands that name none.
 const DEFAULT: &str = "default";
 
 /// Runs one of the commands on a sandbox.
 ///
 /// # Errors
-/// A sandbox that is there already, a state directory or file that cannot be used.
+/// An existing sandbox, or an unusable state directory or file.
 pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "sandbox", &[Format::Human, Format::Json])?;
     let name = context.global.sandbox.as_deref().unwrap_or(DEFAULT);
@@ -88,7 +88,7 @@ async fn serve(context: &Context, name: &str, listen: std::net::SocketAddr) -> R
     Ok(Exit::Success)
 }
 
-/// The tags that a policy set owns: those that its rules give, and those on the devices that it claims.
+/// The tags that a policy set owns: those that its rules give, and those of the devices that it claims.
 fn owned_tags(policy: &Policy, sandbox: &Sandbox) -> Result<Vec<String>, Failure> {
     let devices = sandbox.devices().map_err(failed)?;
     let live = devices.iter().flat_map(|device| device["machineTags"].as_array().into_iter().flatten());

@@ -1,6 +1,6 @@
-//! A tenant for the length of one command: signed in to, metered by the ledger, real or simulated.
+//! A tenant during one command: signed in, metered by the ledger, real or simulated.
 //!
-//! Plans nothing and writes nothing by itself. A [`Session`] reads; only `apply` opens a [`WritingSession`].
+//! Plans nothing and writes nothing itself. A [`Session`] reads; only `apply` opens a [`WritingSession`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,25 +29,25 @@ use super::failure::Failure;
 use super::known_service;
 use super::state_store::{self, StateNeed};
 
-/// A tenant that a command reads. Nothing in it leads to a writer.
+/// A tenant for reading. Nothing in it leads to a writer.
 pub struct Session {
     pub tenant: Tenant,
-    /// How plans name it.
+    /// Its form in plans.
     pub reference: TenantReference,
     /// Its folder in the state directory.
     pub state: StateDir,
-    /// What was measured of its service.
+    /// The findings about its service.
     pub known: KnownService,
     /// The ledger of this identity.
     pub ledger: Arc<Ledger>,
-    /// How often time runs faster: waits are divided by it. 1 but on loopback.
+    /// How much faster time runs: waits are divided by it. 1 except on loopback.
     pub scale: u32,
-    /// The simulated tenant, where it is one.
+    /// The simulated tenant, if it is one.
     pub sandbox: Option<(Sandbox, Running)>,
 }
 
 impl Session {
-    /// A wait as long as this session's clock makes it.
+    /// A wait on this session's clock.
     pub fn scaled(&self, span: Duration) -> Duration {
         span / self.scale
     }
@@ -56,14 +56,14 @@ impl Session {
         self.reference.cloud.as_deref() == Some(SANDBOX)
     }
 
-    /// Ends a simulated tenant's server, so that its state is whole on disk.
+    /// Ends a simulated tenant's server, so that its state on disk is complete.
     pub async fn close(self) {
         if let Some((_, running)) = self.sandbox {
             running.stop().await;
         }
     }
 
-    /// Refuses a tenant other than the pinned one, where the policies were read after the sign-in.
+    /// Refuses another tenant than the pinned one, for policies that were read after the sign-in.
     ///
     /// # Errors
     /// Another tenant: exit 3.
@@ -82,7 +82,7 @@ impl Session {
     }
 }
 
-/// A tenant that a command writes to.
+/// A tenant for writing.
 pub struct WritingSession {
     /// The same tenant, for reading.
     pub reading: Session,
@@ -115,10 +115,10 @@ pub async fn open(context: &Context, policy: Option<&Policy>) -> Result<Session,
     prepare(context, policy).await?.connect(context, Some(RequiredAccess::Read)).await
 }
 
-/// Signs in, to write, to the tenant that flags, environment and profile name. `tests/architecture.rs` lists who may.
+/// Signs in to write to the tenant that flags, environment and profile name. `tests/architecture.rs` lists the permitted callers.
 ///
 /// # Errors
-/// As [`open`], and a token that lacks the role.
+/// Those of [`open`], and a token that lacks the role.
 pub async fn open_to_write(context: &Context, policy: Option<&Policy>) -> Result<WritingSession, Failure> {
     let prepared = prepare(context, policy).await?;
     let options = prepared.options(context);
@@ -127,10 +127,10 @@ pub async fn open_to_write(context: &Context, policy: Option<&Policy>) -> Result
     Ok(WritingSession { reading: prepared.session(context, tenant, StateNeed::Must)?, writer })
 }
 
-/// Signs in, to probe, to the tenant that flags, environment and profile name. `tests/architecture.rs` lists who may.
+/// Signs in to probe the tenant that flags, environment and profile name. `tests/architecture.rs` lists the permitted callers.
 ///
 /// # Errors
-/// As [`open_to_write`].
+/// Those of [`open_to_write`].
 pub async fn open_to_probe(context: &Context, policy: Option<&Policy>) -> Result<(Session, Prober), Failure> {
     let prepared = prepare(context, policy).await?;
     let options = prepared.options(context);
@@ -142,7 +142,7 @@ pub async fn open_to_probe(context: &Context, policy: Option<&Policy>) -> Result
 /// Finds the tenant and the credential that flags, environment and profile name.
 ///
 /// # Errors
-/// A profile, host or credential that cannot be used.
+/// An unusable profile, host or credential.
 pub async fn prepare(context: &Context, policy: Option<&Policy>) -> Result<PreparedSession, Failure> {
     let pin = policy.and_then(|policy| policy.guard.tenant_id.as_ref()).map(|(id, _)| id.clone());
     check_certificates()?;
@@ -176,10 +176,10 @@ impl PreparedSession {
         &self.target.endpoints
     }
 
-    /// Signs in to read, and checks the role where one is needed.
+    /// Signs in to read, and checks the role if one is needed.
     ///
     /// # Errors
-    /// Every failure of the sign-in, with what to do next; a state directory that cannot be used.
+    /// Every failure of the sign-in, with what to do next; an unusable state directory.
     pub async fn connect(self, context: &Context, need: Option<RequiredAccess>) -> Result<Session, Failure> {
         let signed_in = tenant::sign_in(self.options(context)).await.and_then(|tenant| {
             need.map_or(Ok(()), |need| tenant.check(need))?;
@@ -201,7 +201,7 @@ impl PreparedSession {
         options
     }
 
-    /// A sign-in that failed. Another tenant than the guard's is refused.
+    /// A failed sign-in. Another tenant than the guard's is refused.
     fn failure(&self, error: TenantError) -> Failure {
         let is_guarded = self.pin.is_some() && error.kind == TenantErrorKind::OtherTenant;
         let mut failure = unreachable_tenant(error);
@@ -211,7 +211,7 @@ impl PreparedSession {
         failure
     }
 
-    /// The session of a tenant that was signed in to.
+    /// The session of a signed-in tenant.
     fn session(self, context: &Context, tenant: Tenant, need: StateNeed) -> Result<Session, Failure> {
         let PreparedSession { target, credential, .. } = self;
         let reference = TenantReference {
@@ -229,7 +229,7 @@ impl PreparedSession {
     }
 }
 
-/// The ledger of an application, where the state lies: who shares the state shares the calls a minute.
+/// The ledger of an application, at the place of the state: whoever shares the state shares the calls per minute.
 fn ledger(
     context: &Context,
     (state, reference): (&StateDir, &TenantReference),
@@ -251,7 +251,7 @@ fn ledger(
     if let Some(cell) = shared {
         return Ok(Ledger::in_store(cell, &place, limits, seed, clock));
     }
-    // A store that does not answer counts nothing: this computer's own calls are still known.
+    // A store that does not answer cannot count, but this computer's own calls are still known.
     let local = state_store::local(context, reference)?;
     Ok(Ledger::open(&local.ledger(app).map_err(Failure::file)?, limits, seed, clock))
 }
@@ -285,10 +285,10 @@ async fn sandboxed(context: &Context, name: &str, pin: Option<&str>) -> Result<R
     })
 }
 
-/// The sandbox of this name, made the first time.
+/// The sandbox of this name, created the first time.
 ///
 /// # Errors
-/// A name that is no folder name, a wrong switch, a state directory that cannot be used.
+/// A name that cannot name a folder, a wrong switch, an unusable state directory.
 pub fn open_sandbox(context: &Context, name: &str, tenant_id: Option<String>) -> Result<Sandbox, Failure> {
     let directory = sandbox_dir(context, name)?;
     start_empty(context, name)?;
@@ -297,7 +297,7 @@ pub fn open_sandbox(context: &Context, name: &str, tenant_id: Option<String>) ->
         .map_err(|error| Failure::tenant(error.to_string()))
 }
 
-/// Drops the state of an earlier sandbox of this name, where the sandbox is about to be made.
+/// Drops the state of an earlier sandbox of this name, if the sandbox is about to be created.
 ///
 /// # Errors
 /// State that cannot be removed.
@@ -305,13 +305,13 @@ pub fn start_empty(context: &Context, name: &str) -> Result<(), Failure> {
     if sandbox_dir(context, name)?.exists() {
         return Ok(());
     }
-    // The runs in a copy are what it was made for.
+    // The runs in a copy are its purpose.
     state_store::original(context)?;
     forget_sandbox(&context.state_dir(), name)
         .map_err(|error| Failure::file(format!("the state of the last sandbox {name} stays: {error}")))
 }
 
-/// What flags say about a sandbox.
+/// The options of a sandbox from the flags.
 pub fn sandbox_options(context: &Context, tenant_id: Option<String>) -> sandbox::Options {
     sandbox::Options {
         tenant_id,
@@ -321,13 +321,13 @@ pub fn sandbox_options(context: &Context, tenant_id: Option<String>) -> sandbox:
     }
 }
 
-/// Where the sandbox of this name lives.
+/// The folder of the sandbox with this name.
 ///
 /// # Errors
-/// A name that is no folder name.
+/// A name that cannot name a folder.
 pub fn sandbox_dir(context: &Context, name: &str) -> Result<PathBuf, Failure> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    // With `--all-tenants` it is called like a profile, behind the name of the sandbox that was typed.
+    // With `--all-tenants` it is named after the profile, with the typed sandbox name in front.
     let is_name = (1..=128).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(is_plain);
     if !is_name || is_taken_by_windows(name) {
         return Err(Failure::usage(format!("`{name}` cannot name a sandbox"))
@@ -370,10 +370,10 @@ fn real(context: &Context) -> Result<ResolvedTenant, Failure> {
     })
 }
 
-/// Bundles of every public authority take a quarter of a megabyte.
+/// The largest bundle, in bytes: all public authorities take a quarter of a megabyte.
 const MOST_CERTIFICATES: u64 = 64 << 20;
 
-/// The TLS library passes over a file that it cannot use, and then says only that it trusts nobody: the cause is named here.
+/// The TLS library ignores an unusable file and then only says that it trusts nobody, so the cause is checked here.
 fn check_certificates() -> Result<(), Failure> {
     let Some(file) = std::env::var("SSL_CERT_FILE").ok().filter(|file| !file.is_empty()) else {
         return Ok(());

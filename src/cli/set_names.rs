@@ -1,6 +1,6 @@
-//! How the state names the policy sets of a command.
+//! The state's names of a command's policy sets.
 //!
-//! What a name consists of, `store::set_name` says.
+//! `store::set_name` defines the parts of a name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use mdetag_core::plan::PolicyReference;
 
 use super::context::Context;
 
-/// How the state names a policy set: by its repository and its roots, whatever it says today. The repository is that of the policies,
-/// from wherever they are named.
+/// The state's name of a policy set: its repository and its roots, whatever its content is today. The repository is that of the
+/// policies, whichever folder they are named from.
 pub fn set_of(context: &Context, policy: &PolicyReference) -> String {
     let base = fs::canonicalize(&context.base).unwrap_or_else(|_| context.base.clone());
     let arguments: Vec<Vec<PathBuf>> =
@@ -34,15 +34,14 @@ pub fn set_of(context: &Context, policy: &PolicyReference) -> String {
     set_name::name(&origin, arguments.iter().map(|spellings| spellings.iter().flat_map(spelled).collect()))
 }
 
-/// What an argument names, absolute: a folder with the one that it leads to where it is a link; a file, and beside it the one that it
-/// leads to.
+/// The absolute paths of an argument. A folder that is a link is named with its target as one argument, a file as two.
 fn named(base: &Path, argument: &str) -> Vec<Vec<PathBuf>> {
     let path = base.join(argument);
     let Ok(real) = fs::canonicalize(&path) else { return vec![vec![path]] };
     if !real.is_file() {
         return vec![if real == path { vec![real] } else { vec![real, path] }];
     }
-    // A name shows that it is of a file only by its ending.
+    // Only a name's ending shows that it is a file's.
     let is_plain = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
     let named = match path.parent() {
         Some(folder) if !is_plain => folder.to_path_buf(),
@@ -51,7 +50,7 @@ fn named(base: &Path, argument: &str) -> Vec<Vec<PathBuf>> {
     if real == path { vec![vec![named]] } else { vec![vec![named], vec![real]] }
 }
 
-/// A path from a folder; `.` for the folder itself, and the path itself where it leads elsewhere.
+/// A path relative to a folder: `.` for the folder itself, and the whole path if it is not below it.
 fn relative(folder: &Path, path: &Path) -> String {
     match path.strip_prefix(folder) {
         Ok(rest) if rest.as_os_str().is_empty() => ".".to_owned(),
@@ -60,12 +59,12 @@ fn relative(folder: &Path, path: &Path) -> String {
     }
 }
 
-/// How the state names the policy set at these paths.
+/// The state's name of the policy set at these paths.
 pub fn set_at(context: &Context, paths: &[PathBuf]) -> String {
     set_of(context, &policy_files::read(paths, &context.base).reference(&context.base))
 }
 
-/// Whether a policy set is the one that commands take which name none.
+/// Whether a policy set is that of commands that name none.
 pub fn is_default(context: &Context, policy: &PolicyReference) -> bool {
     let default = context.policy_paths(&[]).map(|paths| set_at(context, &paths));
     default.is_ok_and(|default| default == set_of(context, policy))

@@ -1,4 +1,4 @@
-//! `mdetag completions`: made from the same declaration that parses the command line.
+//! `mdetag completions`: generated from the declaration that parses the command line.
 
 use clap::CommandFactory;
 
@@ -19,7 +19,7 @@ pub fn completions(context: &Context, args: &CompletionsArgs) -> Result<Exit, Fa
     print(context, &text)
 }
 
-/// A text for another program, in a document where one is asked for: the environment may ask it of every command.
+/// A text for another program, as a document if the environment asks for documents from every command.
 fn print(context: &Context, text: &[u8]) -> Result<Exit, Failure> {
     let text = String::from_utf8_lossy(text);
     if context.global.format == Format::Json {

@@ -12,13 +12,13 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Reports;
 
-/// The largest plan file that is read: a million changes take a third of it.
+/// The largest plan file, in bytes: a million changes take a third of it.
 const MAX_BYTES: u64 = 4 << 30;
 
 /// Prints a saved plan. A stale or refused one is shown like any other.
 ///
 /// # Errors
-/// A file that cannot be read or is no plan.
+/// An unreadable file, or one that is no plan.
 pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     let report = ReportArgs {
         reports: Vec::new(),
@@ -43,15 +43,15 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
 /// A plan from a file.
 ///
 /// # Errors
-/// A file that cannot be read, is too large, or is no plan of this version.
+/// A file that is unreadable, too large, or no plan of this version.
 pub fn read(path: &std::path::Path) -> Result<Plan, Failure> {
     read_with_digest(path).map(|(plan, _)| plan)
 }
 
-/// As [`read`], with the plan's digest.
+/// Like [`read`], with the plan's digest.
 ///
 /// # Errors
-/// As [`read`].
+/// Those of [`read`].
 pub fn read_with_digest(path: &std::path::Path) -> Result<(Plan, String), Failure> {
     let text = regular_file::argument_text(path, MAX_BYTES).map_err(|why| {
         Failure::plan(format!("{}: {why}", shown(path)))

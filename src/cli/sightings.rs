@@ -1,6 +1,6 @@
-//! Keeps what a run saw of the service for free, beside what a probe measured.
+//! Stores a run's observations of the service, beside the findings of probes.
 //!
-//! Calls nothing; what of it counts is for `known_service`.
+//! Sends nothing; `known_service` decides what counts.
 
 use mdetag::store::service_file;
 use mdetag_core::probe::ServiceProfile;
@@ -8,12 +8,12 @@ use mdetag_core::probe::ServiceProfile;
 use super::context::Context;
 use super::session::Session;
 
-/// Keeps what a run saw of the service for free, and says where it differs from what was measured: that counts no more.
+/// Stores a run's observations of the service, and reports those that contradict findings, which then no longer count.
 pub fn learn(context: &Context, session: &Session) {
     let seen = session.tenant.sightings();
     let mut contradicted = session.known.contradicted(&seen);
     if !contradicted.is_empty() {
-        // Told once: by the run that marks it, and not again by a later look of the same run.
+        // Reported once, by the run that marks it, and not again by a later read of the same run.
         let kept = service_file::read(&session.state).ok().flatten().unwrap_or_default();
         contradicted.retain(|(question, ..)| !kept.is_stale(*question));
     }

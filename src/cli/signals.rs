@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, and what Windows has in their place: asked to stop once, told to stop twice.
+//! SIGINT and SIGTERM, and their Windows equivalents: the first asks to stop, the second ends the process.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 
-/// What ends an apply early, before its first call as well as after it.
+/// What ends an apply early, before or after its first call.
 pub struct StopConditions {
-    /// One message a signal.
+    /// One message per signal.
     pub signals: UnboundedReceiver<()>,
     deadline: Option<Timestamp>,
     clock: Arc<dyn Clock>,
@@ -29,7 +29,7 @@ impl StopConditions {
         }
     }
 
-    /// Does some work before the first call, unless a signal or the time limit comes first.
+    /// Does some work before the first call, unless a signal or the time limit ends it.
     ///
     /// # Errors
     /// Those of the work; stopped.
@@ -49,10 +49,10 @@ impl StopConditions {
     }
 }
 
-/// How long a command that only reads may take to notice a signal: it may be in the middle of planning.
+/// How long a read-only command may take to notice a signal: it may be in the middle of planning.
 const READING_GRACE: Duration = Duration::from_secs(2);
 
-/// A command that writes nothing to a tenant, ended by the first signal.
+/// Runs a command that writes nothing to a tenant, and ends it at the first signal.
 ///
 /// # Errors
 /// Those of the command; stopped.
@@ -77,18 +77,18 @@ pub async fn end_reading(command: impl Future<Output = Result<Exit, Failure>>) -
     ended
 }
 
-/// How long after the second signal the process may still close its journal and tell what happened.
+/// How long after the second signal the process may still close its journal and report.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One message a signal, from now on: none is lost between two of them. After the second the process ends, whatever it is
-/// waiting for: a disk that hangs must not hold it.
+/// One message per signal, from now on; none is lost in between. After the second the process ends, whatever it waits for: a
+/// hanging disk must not keep it alive.
 #[expect(clippy::exit, reason = "whatever waits cannot be told, so the process ends without it")]
 pub fn listen() -> UnboundedReceiver<()> {
     let (sender, receiver) = unbounded_channel();
     let mut signals = Signals::new();
     tokio::spawn(async move {
         signals.next().await;
-        // A receiver that is gone still wants the process to end at the second.
+        // Even without a receiver, the second signal must end the process.
         let _ = sender.send(());
         signals.next().await;
         let _ = sender.send(());
@@ -102,7 +102,7 @@ pub async fn wait() {
     Signals::new().next().await;
 }
 
-/// Both signals, caught from the moment that this is made.
+/// Both signals, caught from the creation of this value.
 #[cfg(unix)]
 struct Signals {
     interrupt: Option<tokio::signal::unix::Signal>,
@@ -113,7 +113,7 @@ struct Signals {
 impl Signals {
     fn new() -> Signals {
         use tokio::signal::unix::{SignalKind, signal};
-        // What cannot be caught ends the process, as it would without this.
+        // A signal that cannot be caught ends the process, as it would without this.
         Signals {
             interrupt: signal(SignalKind::interrupt()).ok(),
             terminate: signal(SignalKind::terminate()).ok(),
@@ -134,7 +134,7 @@ impl Signals {
     }
 }
 
-/// Ctrl-C and Ctrl-Break; the window that is closed, the session and the computer that end give some seconds.
+/// Ctrl-C and Ctrl-Break; closing the window, logging off and shutting down leave some seconds.
 #[cfg(windows)]
 struct Signals {
     interrupt: Option<tokio::signal::windows::CtrlC>,
@@ -147,7 +147,7 @@ struct Signals {
 impl Signals {
     fn new() -> Signals {
         use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
-        // What cannot be caught ends the process, as it would without this.
+        // A signal that cannot be caught ends the process, as it would without this.
         Signals {
             interrupt: ctrl_c().ok(),
             interrupt_too: ctrl_break().ok(),

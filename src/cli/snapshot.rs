@@ -1,4 +1,4 @@
-//! `mdetag snapshot`: the inventory to a file or into the state, as the service wrote it.
+//! `mdetag snapshot`: saves the inventory to a file or in the state, as the service wrote it.
 
 use std::sync::Mutex;
 
@@ -18,7 +18,7 @@ use super::progress::Reading;
 use super::session;
 use super::sightings;
 
-/// Reads the list and saves it. An untrusted read is saved too, and says so in its header.
+/// Reads the list and saves it. An untrusted read is saved too, with a header that says so.
 ///
 /// # Errors
 /// Identity, network, the file, the state.

@@ -1,4 +1,4 @@
-//! The devices of a command: from a file, or from a tenant with its ledger, and what earlier runs know about them.
+//! The devices of a command: from a file, or from a tenant with its ledger, and the facts from earlier runs.
 //!
 //! Plans nothing.
 
@@ -36,13 +36,13 @@ use super::set_names;
 use super::sightings;
 use super::state_store::{self, StateNeed};
 
-/// The devices of a command, and what is known beside them.
+/// The devices of a command, and the known facts about them.
 pub struct Source {
     /// Devices and verdict.
     pub inventory: Inventory,
     /// The tenant that they were read from; `None` for a file.
     pub session: Option<Session>,
-    /// The tenant's folder, where a tenant is named.
+    /// The tenant's folder, if a tenant is named.
     pub state: Option<StateDir>,
     /// When the live read of the list started, by the journals' clock; `None` for recorded devices.
     pub read_started: Option<Timestamp>,
@@ -50,26 +50,26 @@ pub struct Source {
     pub hunting: HuntingResults,
     /// Removals that would not last, with the origin of their tags; empty unless `writes.origins` asks for them.
     pub origins: BTreeMap<ChangeKey, String>,
-    /// Where tags come from, as far as hunting told.
+    /// The origins of tags from hunting, as far as known.
     pub known: Origins,
-    /// What trusted runs of the policy set counted.
+    /// The counts of trusted runs of the policy set.
     pub kept: KeptCounts,
-    /// What was measured of the service.
+    /// The findings about the service.
     pub service: KnownService,
 }
 
 impl Source {
-    /// The command and its policies as they suit the service that these devices are of.
+    /// The command and its policies, adapted to the service of these devices.
     ///
     /// # Errors
-    /// Policies that contradict themselves there.
+    /// Policies that then contradict themselves.
     pub fn suited(&self, context: &Context, set: PolicySet) -> Result<(Context, PolicySet), Failure> {
         let context = context.suited(&self.service);
         let set = policy_set::suited(&context, set)?;
         Ok((context, set))
     }
 
-    /// What a plan is made with.
+    /// The input of a plan.
     pub fn plan_inputs<'a>(
         &'a self,
         context: &Context,
@@ -87,12 +87,12 @@ impl Source {
         }
     }
 
-    /// The clock of the journals: the service's where the tenant was asked, else this computer's.
+    /// The clock of the journals: the service's if the tenant was asked, else this computer's.
     pub fn clock<'a>(&'a self, context: &'a Context) -> &'a dyn Clock {
         self.session.as_ref().map_or(&*context.clock, |session| &**session.ledger.clock())
     }
 
-    /// Ends a simulated tenant's server, and hands back what may be large.
+    /// Ends a simulated tenant's server, and returns the possibly large inventory.
     pub async fn close(self) -> Inventory {
         if let Some(session) = self.session {
             session.close().await;
@@ -109,10 +109,10 @@ pub async fn read(context: &Context, set: Option<&PolicySet>) -> Result<Source, 
     read_for(context, set, None).await
 }
 
-/// Reads the devices that the flags name, and what the set that `--base` names hunts for.
+/// Reads the devices that the flags name, and the hunting results for the `--base` set.
 ///
 /// # Errors
-/// As [`read`].
+/// Those of [`read`].
 pub async fn read_for(
     context: &Context,
     set: Option<&PolicySet>,
@@ -125,11 +125,11 @@ pub async fn read_for(
     from_session(context, set, base, session::open(context, policy).await?).await
 }
 
-/// Reads the devices of a tenant that is signed in to. A recorded inventory still goes first: a sandbox may be applied to
-/// with one.
+/// Reads the devices of a signed-in tenant. A recorded inventory still takes precedence, because a sandbox may be applied to with
+/// one.
 ///
 /// # Errors
-/// As [`read`].
+/// Those of [`read`].
 pub async fn of_session(
     context: &Context,
     set: Option<&PolicySet>,
@@ -173,7 +173,7 @@ async fn from_session(
     })
 }
 
-/// Reads the list of a tenant that is signed in to.
+/// Reads the list of a signed-in tenant.
 ///
 /// # Errors
 /// No usable answer.
@@ -189,20 +189,20 @@ pub async fn live(
     let read =
         session.tenant.reader().read(&ReadScope { filter, service: session.known.clone() }, watch).await;
     reading.end();
-    // A failed read teaches us something too: how the service refuses.
+    // A failed read shows something too: how the service refuses.
     sightings::learn(context, session);
     let (snapshot, trust) = read.map_err(session::unreachable_tenant)?;
     Ok(Inventory { snapshot, trust, tenant: session.reference.clone() })
 }
 
-/// The scope's conditions that the service can evaluate. None while the guard asks for a least number of devices: it counts
+/// The scope's conditions that the service can evaluate. None if the guard requires a minimum number of devices, which counts
 /// before scope.
 fn pushed(policy: &Policy, service: &KnownService, now: Timestamp) -> Option<String> {
     let scope = policy.scope.as_ref().filter(|_| policy.guard.min_devices.is_none())?;
     tenant::pushed(scope, &policy.selectors, &service.refused_filters(), now)
 }
 
-/// What trusted runs of a set counted. `is_recorded`: the devices come from a file, which no filter cut.
+/// The counts of trusted runs of a set. `is_recorded`: the devices come from a file, which no filter narrowed.
 fn kept(
     context: &Context,
     state: &StateDir,
@@ -257,7 +257,7 @@ fn from_file(context: &Context, path: &Path, set: Option<&PolicySet>) -> Result<
     })
 }
 
-/// The value of `--inventory` that means the snapshot in the tenant's state. No file of Windows can have this name.
+/// The value of `--inventory` for the snapshot in the tenant's state. No Windows file can have this name.
 const KEPT: &str = "state:";
 
 fn recorded(context: &Context, path: &Path) -> Result<SnapshotFile, Failure> {
@@ -271,11 +271,11 @@ fn recorded(context: &Context, path: &Path) -> Result<SnapshotFile, Failure> {
     })
 }
 
-/// The snapshot of the tenant that is named, or of the only one that has a snapshot.
+/// The snapshot of the named tenant, or of the only one that has a snapshot.
 fn kept_in_state(context: &Context) -> Result<SnapshotFile, Failure> {
     const HOW: &str =
         "`mdetag snapshot --keep` keeps one; the flags for tenant, sandbox and state must be the same here";
-    // Looking for the folders of all tenants may list a large store.
+    // Searching the folders of all tenants may list a large store.
     let named = context.named_tenant();
     let states = match named.id {
         Some(_) => {
@@ -303,7 +303,7 @@ fn kept_in_state(context: &Context) -> Result<SnapshotFile, Failure> {
     }
 }
 
-/// Says how old a recorded inventory is, once it is older than a day: ages in policies count from now, not from then.
+/// Notes the age of a recorded inventory older than a day, because ages in policies count from now.
 fn note_age(context: &Context, path: &Path, read_at: Option<Timestamp>) {
     const DAY: Duration = Duration::from_secs(86_400);
     let Some(read_at) = read_at else { return };
@@ -322,7 +322,7 @@ fn note_age(context: &Context, path: &Path, read_at: Option<Timestamp>) {
     }
 }
 
-/// Says that a shrink cannot be seen. A guard that silently does nothing is worse than none.
+/// Notes that a shrink cannot be noticed. A guard that silently does nothing is worse than none.
 fn note_missing_counts(context: &Context, policy: Option<&Policy>, kept: &KeptCounts) {
     let has_count = kept.baselines.as_ref().is_some_and(|baselines| baselines.counts_devices(&kept.filter));
     let is_known = has_count || kept.unreadable.is_some();

@@ -1,6 +1,6 @@
-//! Where state lies: `--state`, `MDETAG_STATE`, `state:` in `mdetag.yaml`, else `.mdetag` beside it.
+//! The place of the state: `--state`, `MDETAG_STATE`, `state:` in `mdetag.yaml`, else `.mdetag` beside it.
 //!
-//! Opens nothing. Who can change the file can change the pull request: it alone may not move the state elsewhere.
+//! Opens nothing. Whoever can write a pull request can change the file, so the file alone may not move the state elsewhere.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -12,9 +12,9 @@ use super::failure::Failure;
 /// The default name of the folder.
 const DEFAULT: &str = ".mdetag";
 
-/// The settings that decide where state is kept.
+/// The settings that decide the place of the state.
 pub struct StatePlaceInputs<'a> {
-    /// `--state` or `MDETAG_STATE`, by its old names too.
+    /// `--state` or `MDETAG_STATE`, including its old names.
     pub named: Option<&'a str>,
     /// `state:` of `mdetag.yaml`.
     pub file: Option<&'a str>,
@@ -28,10 +28,10 @@ pub struct StatePlaceInputs<'a> {
 }
 
 impl StatePlaceInputs<'_> {
-    /// The place that holds.
+    /// The place that applies.
     ///
     /// # Errors
-    /// Words that name no place, and a file that names a place outside the repository that the environment does not vouch for.
+    /// Text that names no place, and a file that names a place outside the repository which the environment does not allow.
     pub fn place(&self) -> Result<StatePlace, Failure> {
         let named = self.named.map(|text| self.parse(text, "`--state` or MDETAG_STATE")).transpose()?;
         if let Some(named) = named {
@@ -55,7 +55,7 @@ impl StatePlaceInputs<'_> {
         from_here(self.folder, self.home().join(DEFAULT))
     }
 
-    /// A relative path counts from here, from wherever the command is typed.
+    /// The base of relative paths, wherever the command is typed.
     fn home(&self) -> &Path {
         self.settings_folder.or(self.repository).unwrap_or(self.folder)
     }
@@ -76,7 +76,7 @@ impl StatePlaceInputs<'_> {
     fn inside(&self, folder: &Path) -> Result<(), Failure> {
         let root = self.repository.unwrap_or_else(|| self.home());
         let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| plain(path));
-        // What does not exist yet cannot be a link: its nearest folder that exists decides.
+        // A missing path cannot be a link: its nearest existing folder decides.
         let whole = plain(&self.folder.join(folder));
         let nearest = whole.ancestors().find(|place| place.symlink_metadata().is_ok());
         let is_inside = nearest.is_some_and(|nearest| real(nearest).starts_with(real(root)))
@@ -117,7 +117,8 @@ impl StatePlaceInputs<'_> {
     }
 }
 
-/// A path as seen from a folder: relative where it lies below it, else as it is. Windows tells the working directory in one spelling,
+/// A path seen from a folder: relative if it is below it, else unchanged. Windows gives the working directory in one spelling,
+/// and the repository's root, whose links are resolved, in another.
 /// and the repository's root, whose links are resolved, in another.
 pub fn from_folder(folder: &Path, path: &Path) -> PathBuf {
     let real = std::fs::canonicalize(folder);
@@ -129,7 +130,7 @@ pub fn from_folder(folder: &Path, path: &Path) -> PathBuf {
     }
 }
 
-/// Relative to the working directory where it lies below it: messages stay short.
+/// Relative to the working directory if it is below it, so that messages stay short.
 fn from_here(folder: &Path, path: PathBuf) -> PathBuf {
     let relative = from_folder(folder, &path);
     if relative == Path::new(".") { path } else { relative }

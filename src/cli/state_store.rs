@@ -1,6 +1,6 @@
-//! The state of a tenant as a command sees it: from the folder or from the store that holds it.
+//! The state of a tenant for a command: from its folder or store.
 //!
-//! A store is opened once a command. Who only reads goes on without it, and says which figures are missing.
+//! A store is opened once per command. Read-only commands continue without it, and say which figures are missing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,19 +18,19 @@ use super::ci;
 use super::context::Context;
 use super::failure::Failure;
 
-/// What the state is needed for.
+/// Why the state is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateNeed {
-    /// Writing to the tenant: nothing is written without it.
+    /// For writing to the tenant: nothing is written without it.
     Must,
-    /// Looking: what it would add is missing, and said to be.
+    /// For reading: its figures are missing without it, which is reported.
     May,
 }
 
-/// The state of a tenant that is named in full.
+/// The state of a fully named tenant.
 ///
 /// # Errors
-/// A cloud or id that cannot name a folder; where it is a must, a store that cannot be used.
+/// A cloud or id that cannot name a folder; if it must be available, an unusable store.
 pub fn of_tenant(context: &Context, tenant: &TenantReference, need: StateNeed) -> Result<StateDir, Failure> {
     let StatePlace::Store(address) = &context.place else {
         if need == StateNeed::Must {
@@ -56,7 +56,7 @@ pub fn of_tenant(context: &Context, tenant: &TenantReference, need: StateNeed) -
     StateDir::in_store(kept, &address.to_string(), cloud, sandbox, id).map_err(Failure::file)
 }
 
-/// What is to be said where state lies in the default folder of a CI job, whose computer the next job does not have.
+/// A warning if the state is in the default folder of a CI job, whose computer the next job does not have.
 pub fn local_in_ci(context: &Context) -> Option<String> {
     let is_lost = context.is_default_place && context.global.sandbox.is_none() && ci::is_ci();
     is_lost.then(|| {
@@ -67,7 +67,7 @@ pub fn local_in_ci(context: &Context) -> Option<String> {
     })
 }
 
-/// What to do about it.
+/// The advice for that.
 pub const NAME_A_STORE: &str =
     "set MDETAG_STATE to azblob://ACCOUNT/CONTAINER/PREFIX or s3://BUCKET/PREFIX (docs/state.md)";
 
@@ -82,7 +82,7 @@ pub fn local(context: &Context, tenant: &TenantReference) -> Result<StateDir, Fa
 /// The folder of a tenant in another state directory.
 ///
 /// # Errors
-/// As [`local`].
+/// Those of [`local`].
 pub fn in_folder(state: &Path, tenant: &TenantReference) -> Result<StateDir, Failure> {
     let (cloud, id) = (tenant.cloud.as_deref().unwrap_or_default(), tenant.id.as_deref().unwrap_or_default());
     match (cloud, tenant.name.as_deref()) {
@@ -92,10 +92,10 @@ pub fn in_folder(state: &Path, tenant: &TenantReference) -> Result<StateDir, Fai
     .map_err(Failure::file)
 }
 
-/// Refuses a folder that is a copy: its lock keeps nobody out of the state that it was copied from.
+/// Refuses a folder that is a copy, because its lock keeps nobody out of the original state.
 ///
 /// # Errors
-/// Where it is one, or where that cannot be told.
+/// It is one, or that cannot be found out.
 pub fn original(context: &Context) -> Result<(), Failure> {
     let folder = context.state_dir();
     let looked = || match state_copy::mark_below(&folder) {
@@ -112,10 +112,10 @@ pub fn original(context: &Context) -> Result<(), Failure> {
     }
 }
 
-/// The store, probed.
+/// The store, tested.
 ///
 /// # Errors
-/// A sentence: no container, no rights, a clock that is off, conditions that are ignored.
+/// A sentence: no container, no rights, a wrong clock, conditions that are ignored.
 pub fn opened(context: &Context, address: &StoreAddress) -> Result<Arc<ObjectBucket>, String> {
     let open = || {
         let variables: Vec<(String, String)> = std::env::vars_os()
@@ -129,7 +129,7 @@ pub fn opened(context: &Context, address: &StoreAddress) -> Result<Arc<ObjectBuc
     context.store.get_or_init(open).clone()
 }
 
-/// The applications whose calls are counted in the store, with when the count was written last; none where it does not answer.
+/// The applications whose calls the store counts, with the time of the last write; `None` if it does not answer.
 pub fn ledgers(
     context: &Context,
     address: &StoreAddress,
@@ -149,16 +149,16 @@ pub fn ledgers(
     named.map(|application| (application.to_owned(), written(application))).collect()
 }
 
-/// The lock object: an apply that died before its first entry left nothing else.
+/// The lock object, because an apply that died before its first entry left nothing else.
 const LOCK: &str = "apply.lock";
 
-/// As [`StateDir::snapshot`] names it.
+/// The name in [`StateDir::snapshot`].
 const SNAPSHOT: &str = "snapshot.ndjson.zst";
 
-/// The tenants that have runs, a lease or a snapshot in the store; `sandbox` and `tenant` narrow them.
+/// The tenants with runs, a lease or a snapshot in the store; `sandbox` and `tenant` narrow them.
 ///
 /// # Errors
-/// A store that cannot be used.
+/// An unusable store.
 pub fn tenants(
     context: &Context,
     address: &StoreAddress,

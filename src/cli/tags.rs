@@ -1,4 +1,4 @@
-//! `mdetag tags`: every tag, who owns it, who writes it, how many devices carry it, and the last run that wrote it.
+//! `mdetag tags`: every tag with its owners, its writers, its number of devices, and the last run that wrote it.
 
 use std::collections::HashMap;
 

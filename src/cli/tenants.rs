@@ -14,7 +14,7 @@ use super::output;
 /// Lists the profiles, or prints the matrix of a CI system on one line.
 ///
 /// # Errors
-/// A label that cannot be read, standard output that cannot be written.
+/// An invalid label, standard output that cannot be written.
 pub fn run(context: &Context, args: &TenantsArgs) -> Result<Exit, Failure> {
     output::only(
         context.global.format,

@@ -1,6 +1,6 @@
-//! What runs undid although the policies want it: other applies leave it alone until the policy set changes.
+//! Changes that runs undid although the policies want them: other applies leave them alone until the policy set changes.
 //!
-//! Reads journals and the plans beside them; withholds nothing itself, that is `plan`.
+//! Reads journals and the plans beside them; `plan` withholds the changes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use super::failure::{Failure, chain};
 use super::open_rollouts;
 use super::past_run;
 
-/// The changes that a plan of these policies must not make again, each with the run that undid it. Once a run of the
-/// set has met other policies, what was undone before is free.
+/// The changes that a plan of these policies must not repeat, each with the run that undid it. After a run of the set had other
+/// policies, earlier undone changes are free.
 ///
 /// # Errors
-/// A journal, or the plan of a revert, that cannot be read: what it undid would be done again.
+/// An unreadable journal, or plan of a revert: what it undid would be repeated.
 pub fn undone(
     state: &StateDir,
     policies: PoliciesAtHand<'_>,
@@ -32,7 +32,7 @@ pub fn undone(
             .help("restore the state directory, or pass --after-revert to `mdetag apply`: it writes what the policies want")
     };
     let headers = journal::headers(state).map_err(|error| unknown(chain(&error)))?;
-    // By the name of the set: whether a later run of it met other policies.
+    // By the set's name: whether a later run of it had other policies.
     let mut has_changed: BTreeMap<&str, bool> = BTreeMap::new();
     let of_set = headers.iter().rev().filter(|header| set_name::overlap(&header.set, policies.set));
     let of_policy = of_set.filter(|header| {
@@ -69,7 +69,7 @@ pub fn undone(
     Ok(held)
 }
 
-/// What a change took back.
+/// The changes that a revert's change undid.
 fn inverse(plan: &Plan, change: &DeviceChange) -> Vec<ChangeKey> {
     let key = |what| ChangeKey { device: change.id.clone(), what };
     let taken = change.remove.iter().map(|remove| key(ChangeWhat::Add(plan.tag(remove.tag).clone())));
@@ -78,7 +78,7 @@ fn inverse(plan: &Plan, change: &DeviceChange) -> Vec<ChangeKey> {
     taken.chain(given).chain(before.map(|value| key(ChangeWhat::Value(value)))).collect()
 }
 
-/// A plan file that claims to undo what no run did.
+/// The failure for a plan file that claims to undo changes that no run made.
 pub fn foreign(run: &str, key: &ChangeKey) -> Failure {
     let what = match &key.what {
         ChangeWhat::Add(tag) => format!("adds `{tag}` to"),

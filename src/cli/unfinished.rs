@@ -1,6 +1,6 @@
-//! Which run `apply --resume` goes on with where none is named: the newest one of a policy set that ended early and need not wait.
+//! The run that `apply --resume` continues if none is named: the newest of a policy set that ended early and need not wait.
 //!
-//! Reads journals only; whether the rest of a run still fits is `apply`'s.
+//! Reads only journals; `apply` checks whether the rest of a run still fits.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -18,36 +18,36 @@ use super::open_rollouts;
 
 /// The runs of a state that ended early.
 pub struct Unfinished {
-    /// Those of the policy set, the newest first; once [`Unfinished::choose`] was called, the one that goes on stands before them.
+    /// Those of the policy set, newest first. After [`Unfinished::choose`], the run to continue comes before them.
     pub runs: Vec<RecordedRun>,
     /// Those of other policy sets.
     others: Vec<Header>,
-    /// Whether the state knows any run.
+    /// Whether the state has no run.
     pub is_new: bool,
     /// The newest run of the set that undoes no other, finished or not.
     pub newest: Option<Header>,
 }
 
-/// Judges the runs of a state, the newest first.
+/// Judges the runs of a state, newest first.
 pub struct UnfinishedRuns<'a> {
     undone: HashSet<&'a str>,
-    /// Sets of which a run came to its end.
+    /// Sets with a finished run.
     over: BTreeSet<&'a str>,
 }
 
 impl<'a> UnfinishedRuns<'a> {
-    /// Knows which runs were undone.
+    /// `headers` tell which runs were undone.
     pub fn new(headers: &'a [Header]) -> UnfinishedRuns<'a> {
         let undone = headers.iter().filter_map(|header| header.reverts.as_deref()).collect();
         UnfinishedRuns { undone, over: BTreeSet::new() }
     }
 
-    /// Whether a run needs no look: it was undone, or a later one of its set planned everything anew.
+    /// Whether a run need not be checked: it was undone, or a later one of its set planned everything anew.
     pub fn is_over(&self, header: &Header) -> bool {
         self.undone.contains(&*header.run) || self.over.iter().any(|set| set_name::covers(set, &header.set))
     }
 
-    /// Whether the next older run ended early and is still to go on.
+    /// Whether the next older run ended early and must still continue.
     pub fn is_left(
         &mut self,
         header: &'a Header,
@@ -64,11 +64,11 @@ impl<'a> UnfinishedRuns<'a> {
     }
 }
 
-/// Finds the runs that ended early. A run is no longer unfinished once a later one of its set, which planned everything anew,
-/// came to its end; an open rollout goes on all the same, since later plans leave its devices alone.
+/// Finds the runs that ended early. A run no longer counts as unfinished after a later one of its set, which planned everything
+/// anew, has finished. An open rollout still does, because later plans leave its devices alone.
 ///
 /// # Errors
-/// A journal that cannot be read and may be of the newest run: going on with an older one would be a guess.
+/// An unreadable journal that may be of the newest run: continuing an older one would be a guess.
 pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished, Failure> {
     let flags = flags::tenant_flags(context);
     let unreadable = |error: &JournalError| {
@@ -115,7 +115,7 @@ pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished
     if let Some(run) = unread.last().filter(|run| decided.is_none_or(|decided| **run > decided)) {
         return Err(unreadable(&JournalError::NoHeader { path: shown(&state.journal(run)) }));
     }
-    // An older one that cannot be read decides nothing here; where it may hold a rollout, planning says so.
+    // An unreadable older one decides nothing here; if it may have a rollout, planning says so.
     for header in headers.iter().filter(|header| set_name::covers(set, &header.set) && header.waves > 1) {
         if judge.undone.contains(&*header.run) || found.contains_key(&header.run) {
             continue;
@@ -134,15 +134,15 @@ pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished
 }
 
 impl Unfinished {
-    /// Puts the run that goes on first: the newest that could write at this time. A newer rollout that still waits for its next wave,
-    /// or for a person, must not keep an older one from a wave that is due.
+    /// Moves the run to continue to the front: the newest that could write at this time. A newer rollout that waits for its next
+    /// wave, or for a person, must not keep an older one from a wave that is due.
     pub fn choose(&mut self, now: Timestamp) {
         if let Some(due) = self.runs.iter().position(|run| open_rollouts::progress(run).is_due(now)) {
             self.runs[..=due].rotate_right(1);
         }
     }
 
-    /// Says which runs are left beside the one that goes on.
+    /// Reports the unfinished runs besides the one that continues.
     pub fn report_leftovers(&self, context: &Context) {
         let (console, flags) = (&context.console, flags::tenant_flags(context));
         if let [chosen, rest @ ..] = &self.runs[..]

@@ -16,7 +16,7 @@ use super::policy_set;
 /// Validates, or explains a code.
 ///
 /// # Errors
-/// An unknown code, or a format that `validate` does not have. Findings are no failure: they are the result.
+/// An unknown code, or a format that `validate` lacks. Findings are no failure: they are the result.
 pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
     let format = context.global.format;
     output::only(format, "validate", &[Format::Human, Format::Json, Format::Sarif, Format::Github])?;

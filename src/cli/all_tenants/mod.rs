@@ -1,7 +1,7 @@
-//! `--all-tenants`: one command for every profile, side by side, each with its own budget and state.
+//! `--all-tenants`: one command for every profile in parallel, each with its own budget and state.
 //!
-//! Each tenant's output is one block under its name, and memory grows with `--parallel`, not with the number of tenants. The
-//! last lines give each tenant's counts and exit code; the exit code is the worst of all.
+//! Each tenant's output is one block under its name, and memory grows with `--parallel`, not with the number of tenants. The last
+//! lines give each tenant's counts and exit code; the exit code is the worst of all.
 
 mod offline;
 pub mod results;
@@ -30,14 +30,14 @@ use results::Folder;
 
 pub use offline::{test, validate};
 
-/// What `--out-dir` keeps of one tenant beside its result.
+/// The file of a tenant's plan in `--out-dir`, beside its result.
 const PLAN_FILE: &str = "plan.json";
 const REPORT_FILE: &str = "report.json";
 
 /// `plan` for every profile.
 ///
 /// # Errors
-/// No profile, or flags that name one file for all.
+/// There is no profile, or flags name one file for all.
 pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     if args.output.is_some() && args.report.results.out_dir.is_some() {
         return Err(Failure::usage("`--out-dir` has a place for each plan: leave `-o` out"));
@@ -58,7 +58,7 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
 /// `drift` for every profile.
 ///
 /// # Errors
-/// As [`plan()`].
+/// Those of [`plan()`].
 pub async fn drift(context: &Context, args: &DriftArgs) -> Result<Exit, Failure> {
     no_shared_file(None, &args.report)?;
     let all = All::new(context, Subject::Drift, &args.report)?;
@@ -73,10 +73,11 @@ pub async fn drift(context: &Context, args: &DriftArgs) -> Result<Exit, Failure>
     .await
 }
 
-/// `apply` for every profile, or for one wave of them. Asks nobody: questions of several tenants at once cannot be told apart.
+/// `apply` for every profile, or for one wave of them. Asks nothing, because questions of several tenants at once could not be
+/// told apart.
 ///
 /// # Errors
-/// As [`plan()`], without `--auto-approve`, and a wave whose predecessor has not come to a good end (exit 3).
+/// Those of [`plan()`], a missing `--auto-approve`, and a wave whose predecessor did not end well (exit 3).
 pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit, Failure> {
     no_shared_file(None, &args.report)?;
     if !args.auto_approve {
@@ -159,7 +160,7 @@ impl<'a> All<'a> {
         fleet::names(self.context, &self.report.fleet.select, self.report.fleet.shard.as_deref())
     }
 
-    /// Runs for these tenants and says at the end how each ended.
+    /// Runs for these tenants, and shows the end of each.
     async fn each<Work, Ended>(&self, names: Vec<String>, work: Work) -> Result<Exit, Failure>
     where
         Work: Fn(Context, Option<Folder>) -> Ended,
@@ -180,11 +181,11 @@ impl<'a> All<'a> {
         }
         let out_dir = self.report.results.out_dir.as_deref();
         let open = |name: &String| out_dir.map(|dir| Folder::open(dir, name)).transpose();
-        // A signal that stops the tenants at work must not start the next ones. Commands that only read end by themselves.
+        // A signal that stops the running tenants must not start the next ones. Read-only commands end by themselves.
         let mut signals = (self.command == Subject::Applied).then(signals::listen);
         let mut is_stopping = move || signals.as_mut().is_some_and(|signals| signals.try_recv().is_ok());
         let mut is_stopped = false;
-        // Never more than so many at a time: memory is theirs, however many tenants there are.
+        // Never more at the same time, so that memory does not grow with the number of tenants.
         let runs = stream::iter(&names).map(|name| {
             is_stopped |= is_stopping();
             let own = own(context, name);
@@ -228,7 +229,7 @@ impl<'a> All<'a> {
         Ok(worst)
     }
 
-    /// Writes a tenant's result as soon as its command came to an end.
+    /// Writes a tenant's result as soon as its command has ended.
     fn finish(
         &self,
         begun: TenantResult,
@@ -240,14 +241,14 @@ impl<'a> All<'a> {
         if let Some(folder) = folder
             && let Err(failure) = folder.finish(&result)
         {
-            // A result that is lost must not look like a good end.
+            // A lost result must not look like a good end.
             ended = Err(failure);
             result = self.result(result, &ended, &kept);
         }
         (result, ended, kept)
     }
 
-    /// What is known of a tenant once its command came to an end.
+    /// The result of a tenant whose command has ended.
     fn result(
         &self,
         begun: TenantResult,
@@ -279,7 +280,7 @@ impl Listed {
         Ok(Listed { is_first: true })
     }
 
-    /// One tenant's part: what it would have written alone, its figures, or its failure.
+    /// One tenant's part: its own output, its figures, or its failure.
     fn add(&mut self, context: &Context, result: &TenantResult, block: &[u8]) -> Result<(), Failure> {
         let comma = if std::mem::take(&mut self.is_first) { "\n" } else { ",\n" };
         let part = ends::part(result, block);
@@ -298,7 +299,7 @@ fn own(context: &Context, name: &str) -> Context {
     let mut own = context.clone();
     own.global.tenant = Some(name.to_owned());
     own.console.kept = Some(BufferedOutput::default());
-    // A bar of one tenant would draw over the lines of another.
+    // A tenant's progress bar would overwrite the lines of the others.
     own.console.lines |= own.console.bars;
     own.console.bars = false;
     if let Some(sandbox) = &own.global.sandbox {
@@ -308,8 +309,8 @@ fn own(context: &Context, name: &str) -> Context {
     own
 }
 
-/// How long this part of the tenants waits before it starts: always the same for the same tenants, other for other parts, so
-/// that a hundred pods do not sign in within one second.
+/// How long this part of the tenants waits before it starts. The same for the same tenants and different for others, so that a
+/// hundred pods do not sign in within the same second.
 fn jitter(names: &[String], most: Duration) -> Duration {
     let digest = ring::digest::digest(&ring::digest::SHA256, names.join("\n").as_bytes());
     let first = digest.as_ref().iter().take(4).fold(0u32, |number, byte| number << 8 | u32::from(*byte));

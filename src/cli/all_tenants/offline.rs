@@ -15,13 +15,13 @@ use crate::cli::{findings, fleet, output, rehearse, validate as validation};
 
 use super::{own, results};
 
-/// Tenants that a heading names before the rest is a number.
+/// Tenants that a heading names before the rest becomes a number.
 const NAMED: usize = 5;
 
 /// `validate` for the policies of every profile.
 ///
 /// # Errors
-/// No profile, or a format that cannot hold several sets.
+/// There is no profile, or the format cannot contain several sets.
 pub fn validate(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
     output::only(
         context.global.format,
@@ -34,7 +34,7 @@ pub fn validate(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure>
 /// `test` for the policies of every profile.
 ///
 /// # Errors
-/// As [`validate`], and one JUnit file for several sets.
+/// Those of [`validate`], and one JUnit file for several sets.
 pub fn test(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "test --all-tenants", &[Format::Human, Format::Json])?;
     if args.junit.is_some() {

@@ -1,6 +1,6 @@
-//! What `--out-dir` keeps of each tenant, written as it ends, and how a later command reads it.
+//! The files of each tenant in `--out-dir`: written when it ends, read by later commands.
 //!
-//! A folder of results may come from another machine: each file is checked, and what cannot be read is said, never skipped.
+//! Results may come from another computer: each file is checked, and unreadable ones are reported, never skipped.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ use super::{PLAN_FILE, REPORT_FILE};
 /// The largest result that is read, in bytes.
 const MAX_RESULT: u64 = 16 << 20;
 
-/// Folders of artifacts within folders of jobs within the named folder: deeper is nobody's.
+/// Folders of artifacts in folders of jobs in the named folder: nothing deeper is searched.
 const MOST_DEPTH: usize = 4;
 
 /// The folder of one tenant.
@@ -32,7 +32,7 @@ const MOST_DEPTH: usize = 4;
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes the folder, without what an earlier run left in it: an old plan or a good end must not be taken for this run's.
+    /// Makes the folder, and empties it of an earlier run's files: an old plan or a good end must not be taken for this run's.
     ///
     /// # Errors
     /// A folder that cannot be made, or a file in it that cannot be removed.
@@ -42,7 +42,7 @@ impl Folder {
             Failure::file(format!("`--out-dir`: {}: {error}", shown(path)))
                 .help("choose a folder that can be written to")
         };
-        // A repository may bring a link in place of the folder: what lies behind it is not ours to replace.
+        // A repository may contain a link in place of the folder, and the link's target must not be replaced.
         if std::fs::symlink_metadata(&folder.0).is_ok_and(|found| !found.is_dir()) {
             return Err(Failure::file(format!("`--out-dir`: {} is no folder", shown(&folder.0)))
                 .help("remove it, or choose another folder"));
@@ -76,7 +76,7 @@ impl Folder {
         Ok(format!("{format}={text}"))
     }
 
-    /// Lets further reports with a plain name lie in this folder.
+    /// Redirects further reports with a plain name into this folder.
     ///
     /// # Errors
     /// A report with the name of one of ours.
@@ -96,7 +96,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Writes the result: the last file of a tenant, so that it stands for all of them.
+    /// Writes the result, the last file of a tenant, so that its presence proves the others.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -108,12 +108,12 @@ impl Folder {
     }
 }
 
-/// The finding that stands for all: an error, and no note before it.
+/// The finding that represents all: an error, and no note before it.
 fn first_error(findings: &[Diagnostic]) -> Option<&Diagnostic> {
     findings.iter().find(|finding| finding.severity == Severity::Error).or(findings.first())
 }
 
-/// Why a command could not do its work, as results keep it.
+/// Why a command could not do its work, in the form of results.
 pub fn error(failure: &Failure) -> TenantError {
     let mut message = failure.message.clone();
     if let Some((sources, findings)) = failure.findings.as_deref()

@@ -1,6 +1,6 @@
-//! `--tenant-wave`: tenants in the waves of `guard.rollout.tenants`, each behind the good end of the one before.
+//! `--tenant-wave`: tenants in the waves of `guard.rollout.tenants`. Each wave needs a good end of the one before.
 //!
-//! Which tenant is in which wave depends on the tenants' ids alone, so every machine comes to the same answer.
+//! Only the tenants' ids decide who is in which wave, so every computer gets the same answer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ use crate::cli::policy_set;
 
 use super::{own, results};
 
-/// Tenants that a message names before the rest is a number.
+/// Tenants that a message names before the rest becomes a number.
 const NAMED: usize = 10;
 
-/// The tenants of a wave, in the order of `names`, once the wave before it has come to a good end.
+/// The tenants of a wave, in the order of `names`, if the previous wave ended well.
 ///
 /// # Errors
-/// Policies without `guard.rollout.tenants` or with different ones, a wave that does not exist, a wave before that has not
-/// ended well (exit 3).
+/// Policies without `guard.rollout.tenants` or with different ones, a wave that does not exist, a previous wave that did not end
+/// well (exit 3).
 pub fn tenants_of_wave(
     context: &Context,
     names: &[String],
@@ -60,10 +60,11 @@ pub fn tenants_of_wave(
     Ok(names.iter().filter(|name| wave.contains(name)).cloned().collect())
 }
 
-/// Refuses to write tenants at once whose policies put them into waves: a flag that somebody forgets must not walk around those.
+/// Refuses to write all tenants at once if their policies put them into waves, so that forgetting a flag does not bypass the
+/// waves.
 ///
 /// # Errors
-/// Policies with `guard.rollout.tenants`, and such that cannot be read.
+/// Policies with `guard.rollout.tenants`, and unreadable ones.
 pub fn none_has_waves(context: &Context, names: &[String]) -> Result<(), Failure> {
     let sets = sets(context, names)?;
     let Some(name) = sets.iter().find(|(_, set)| !set.steps.is_empty()).map(|(name, _)| name) else {
@@ -75,13 +76,13 @@ pub fn none_has_waves(context: &Context, names: &[String]) -> Result<(), Failure
     .help("write one wave after the other with `--tenant-wave 1`, or all tenants at once with `--waves all --reason TEXT`"))
 }
 
-/// What the waves need of a policy set.
+/// The data of a policy set that waves need.
 struct Set {
     digest: String,
     steps: Vec<Quantity>,
 }
 
-/// The policy set of each tenant; tenants with the same policies share one reading.
+/// The policy set of each tenant; tenants with the same policies share one.
 fn sets(context: &Context, names: &[String]) -> Result<BTreeMap<String, std::rc::Rc<Set>>, Failure> {
     let mut read: BTreeMap<Vec<PathBuf>, std::rc::Rc<Set>> = BTreeMap::new();
     let mut sets = BTreeMap::new();
@@ -104,7 +105,7 @@ fn sets(context: &Context, names: &[String]) -> Result<BTreeMap<String, std::rc:
     Ok(sets)
 }
 
-/// The one list of waves that all tenants share.
+/// The list of waves, which must be the same for all tenants.
 fn steps(sets: &BTreeMap<String, std::rc::Rc<Set>>) -> Result<Vec<Quantity>, Failure> {
     let mut kinds: Vec<(&str, &Vec<Quantity>)> = Vec::new();
     for (name, set) in sets {
@@ -124,7 +125,7 @@ fn steps(sets: &BTreeMap<String, std::rc::Rc<Set>>) -> Result<Vec<Quantity>, Fai
     }
 }
 
-/// The tenants in the order in which waves take them.
+/// The tenants in the order of the waves.
 fn ordered(context: &Context, names: &[String]) -> Vec<String> {
     let rank = |name: &String| {
         let profile = context.settings.profile(name);
@@ -137,7 +138,7 @@ fn ordered(context: &Context, names: &[String]) -> Vec<String> {
     ordered
 }
 
-/// Refuses unless every tenant of the wave has a good end by the policies that hold now.
+/// Refuses unless every tenant of the wave ended well under the current policies.
 fn ended_well(
     context: &Context,
     sets: &BTreeMap<String, std::rc::Rc<Set>>,
@@ -148,7 +149,7 @@ fn ended_well(
     let merged = results::read_all(dir).map_err(|failure| Failure { exit: Exit::Refused, ..failure })?;
     let applied: Vec<&TenantResult> =
         merged.results.iter().filter(|result| result.command == "apply").collect();
-    // What cannot be read could be a bad end.
+    // An unreadable result may be of a bad end.
     let mut reasons = merged.problems.clone();
     for name in wave {
         let id = context.settings.profile(name).and_then(|profile| profile.tenant_id.as_deref());

@@ -1,6 +1,6 @@
-//! The declaration of the command line as people see it: examples below each command, global options folded.
+//! The help of the command line: examples below each command, global options folded.
 //!
-//! Adds nothing that parses otherwise than `Cli` says.
+//! Changes nothing about parsing.
 
 use clap::{ArgAction, Command, CommandFactory};
 
@@ -12,10 +12,10 @@ pub fn declaration() -> Command {
     with_examples(Cli::command(), "")
 }
 
-/// The same with the global options of commands folded: those of `mdetag --help` are meant, and fill a screen of their own.
+/// The same with the global options folded in commands, because those of `mdetag --help` fill a screen of their own.
 pub fn folded() -> Command {
     let mut command = declaration();
-    // The global options arrive at the commands when the declaration is built.
+    // Building the declaration adds the global options to the commands.
     command.build();
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, fold))
@@ -24,7 +24,7 @@ pub fn folded() -> Command {
 fn fold(command: Command) -> Command {
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let command = command.mut_args(|arg| {
-        // One line an option: a command's help is read more often than the meanings of its words.
+        // One line per option, because people read a command's help more often than the meanings of its values.
         let is_help = arg.get_id() == "help";
         let arg = if is_help { arg.action(ArgAction::HelpShort).help("Print help") } else { arg };
         let is_folded = arg.is_global_set() || arg.get_id() == "version";

@@ -1,11 +1,11 @@
-//! Two or three examples of each command: what stands below its help and in its manual page.
+//! Two or three examples of each command, for its help and its manual page.
 //!
 //! A test parses each of them with the command line's own declaration.
 
-/// An example: the command line, and what it is for.
+/// A command line, and its purpose.
 pub type Example = (&'static str, &'static str);
 
-/// The examples by command. Commands of commands are written with a space.
+/// The examples by command; subcommands are separated by a space.
 const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "init",
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
     use crate::cli::args::Cli;
 
-    /// All commands by their words, those that only hold others too; not mdetag itself.
+    /// All commands by their words, including those that only contain others, without mdetag itself.
     fn named(command: &clap::Command, words: &str) -> Vec<String> {
         let subs = command.get_subcommands().filter(|sub| !sub.is_hide_set());
         subs.flat_map(|sub| {

@@ -1,6 +1,6 @@
-//! What a probe and a clean-up work with: the device, the session, the journal.
+//! Shared by a probe and a clean-up: the device, the session, the journal.
 //!
-//! Asks the service nothing of its own; that is `probe` and `cleaning`.
+//! Asks the service nothing itself; `probe` and `cleaning` do.
 
 use std::sync::Arc;
 
@@ -25,14 +25,14 @@ use crate::cli::progress::Reading;
 use crate::cli::session::{Session, unreachable_tenant};
 use crate::cli::{ci, hunting};
 
-/// The version that measured.
+/// The version of mdetag that measured.
 pub const TOOL: &str = concat!("mdetag ", env!("CARGO_PKG_VERSION"));
 
-/// All that a probe and a clean-up need.
+/// The input of a probe and a clean-up.
 pub struct ProbeContext<'a> {
     pub context: &'a Context,
     pub args: &'a DoctorArgs,
-    /// The policies, where there are any.
+    /// The policies, if there are any.
     pub set: Option<&'a PolicySet>,
     pub session: &'a Session,
     pub prober: &'a Prober,
@@ -50,7 +50,7 @@ pub struct Subject {
 }
 
 impl ProbeContext<'_> {
-    /// Cleans up, and holds back no signal: the next one ends the process, and the journal knows what is left.
+    /// Cleans up without catching signals: the next one ends the process, and the journal knows what is left.
     pub async fn cleaned(
         &self,
         journal: &mut Journal,
@@ -61,7 +61,7 @@ impl ProbeContext<'_> {
         clean_up(&mut client, &before.id, leftover).await.map_err(|interrupted| interrupted.0)
     }
 
-    /// Sends the calls of a probe or a clean-up, and keeps them in the journal.
+    /// Sends the calls of a probe or a clean-up, and journals them.
     pub fn client<'b>(
         &'b self,
         id: &Arc<str>,
@@ -90,7 +90,7 @@ impl ProbeContext<'_> {
         }
     }
 
-    /// The device, if the policies let it be written.
+    /// The device, if the policies allow writing to it.
     pub async fn subject(&self, named: &str) -> Result<Subject, Failure> {
         let reading = Reading::start(self.context, &self.session.ledger);
         let read = self.session.tenant.reader().device(named, &reading).await;
@@ -132,7 +132,7 @@ impl ProbeContext<'_> {
     }
 }
 
-/// Whether the device is as it was, in words.
+/// Whether the device is in its original state, in words.
 pub fn restored(before: &DeviceState, now: &DeviceState) -> (String, Exit) {
     match report::difference(before, now) {
         None => ("its tags and its value are as before".to_owned(), Exit::Success),

@@ -1,4 +1,4 @@
-//! `mdetag doctor --probe-cleanup`: puts the device of an interrupted probe back, or takes the scratch tags off a device.
+//! `mdetag doctor --probe-cleanup`: restores the device of an interrupted probe, or removes scratch tags from a device.
 
 use mdetag::store::journal::{self, Closing, RecordedRun};
 use mdetag::store::probe_journal;
@@ -13,10 +13,10 @@ use crate::cli::failure::Failure;
 use crate::cli::question;
 use crate::cli::signals::StopConditions;
 
-/// Cleans up. `named`: a device, or empty for that of the newest probe that did not put its device back.
+/// Cleans up. `named`: a device, or empty for that of the newest probe that did not restore its device.
 ///
 /// # Errors
-/// As a probe.
+/// Those of a probe.
 pub async fn run(bench: &ProbeContext<'_>, named: &str, stops: &mut StopConditions) -> Result<Exit, Failure> {
     let open = unfinished(bench, Some(named).filter(|named| !named.is_empty()))?;
     let subject = match (&open, named) {
@@ -24,7 +24,7 @@ pub async fn run(bench: &ProbeContext<'_>, named: &str, stops: &mut StopConditio
             bench.context.console.say("nothing to clean up: no probe left anything on its device");
             return Ok(Exit::Success);
         }
-        // That the probe wrote to it is proven: it is put back also where the policies protect it by now.
+        // The journal proves that the probe wrote to it, so it is restored even if the policies protect it now.
         (Some(recorded), _) => recorded.before.clone(),
         (None, named) => Some(state_of(&stops.or(bench.subject(named)).await?)),
     };
@@ -63,7 +63,7 @@ pub async fn run(bench: &ProbeContext<'_>, named: &str, stops: &mut StopConditio
             journal.close(closing).map_err(unusable)?;
             let (says, _) = restored(&before, &after);
             bench.context.console.result(&format!("device {}: {says}\n", terminal(&before.id)))?;
-            // Since the probe the device may have changed by other hands, which is no fault of the clean-up.
+            // Others may have changed the device since the probe, which is not the clean-up's fault.
             Ok(Exit::Success)
         }
         Err(why) => {
@@ -74,7 +74,7 @@ pub async fn run(bench: &ProbeContext<'_>, named: &str, stops: &mut StopConditio
     }
 }
 
-/// The newest probe that did not put its device back: of a device, where one is named by its id.
+/// The newest probe that did not restore its device; only of this device, if one is named by its id.
 ///
 /// # Errors
 /// Journals that cannot be read.

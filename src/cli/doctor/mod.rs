@@ -1,7 +1,7 @@
-//! `mdetag doctor`: identity, roles, reachability, clock, proxy, budget left, what probes measured. Safe to paste into a ticket: it prints no
-//! secret.
+//! `mdetag doctor`: identity, roles, reachability, clock, proxy, remaining budget, findings of probes. Safe to paste into a
+//! ticket, because it prints no secret.
 //!
-//! Goes as far as it can: a missing role or a failed sign-in is a finding beside the others, not the end.
+//! Continues as far as it can: a missing role or a failed sign-in is one finding among others, not the end.
 
 mod bench;
 mod cleaning;
@@ -31,17 +31,17 @@ use super::session::{self, PreparedSession, Session};
 use super::sightings;
 use super::state_store;
 
-/// Clocks further apart than this make tokens and ages wrong.
+/// The clock difference above which tokens and ages go wrong.
 const CLOCK_LIMIT_MILLIS: i64 = 120_000;
 
 fn failed(name: &'static str, error: &TenantError) -> DoctorCheck {
     DoctorCheck::bad(name, error.to_string(), error.help.join("\n"))
 }
 
-/// Runs the checks and says what each found.
+/// Runs the checks, and shows the result of each.
 ///
 /// # Errors
-/// A profile, host or credential that cannot be used at all. Everything after it is a finding.
+/// A profile, host or credential that cannot be used at all. Everything later is a finding.
 pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "doctor", &[Format::Human, Format::Json])?;
     let (set, policies) = policies(context);
@@ -56,7 +56,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     let session = match prepared.connect(context, None).await {
         Ok(session) => Some(session),
         Err(failure) => {
-            // It is only where a credential is looked for last; that there is one was not seen.
+            // This is only the last place where a credential is searched; nothing shows that there is one.
             if matches!(prepared_source, CredentialSource::ManagedIdentity | CredentialSource::AzureCli) {
                 checks.retain(|check| check.name != "credential");
             }
@@ -93,7 +93,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     Ok(if is_good { Exit::Success } else { Exit::Error })
 }
 
-/// What probes measured, if any did.
+/// The findings of probes, if there are any.
 fn profile(session: &Session, checks: &mut Vec<DoctorCheck>) -> Option<ServiceProfile> {
     service_file::read(&session.state).unwrap_or_else(|error| {
         let found = format!("{} cannot be used: {error}", shown(&session.state.service()));
@@ -129,7 +129,7 @@ fn policies(context: &Context) -> (Option<PolicySet>, DoctorCheck) {
     (Some(set), DoctorCheck::good(NAME, found))
 }
 
-/// Whether a newer version is out. The request is anonymous: it carries no credential and no tenant.
+/// Whether a newer version exists. The request is anonymous: it contains no credential and no tenant.
 async fn version() -> DoctorCheck {
     const NAME: &str = "version";
     const CURRENT: &str = env!("CARGO_PKG_VERSION");
@@ -147,13 +147,13 @@ async fn version() -> DoctorCheck {
     }
 }
 
-/// What holds before anything is sent.
+/// The checks that need no request.
 fn surroundings(prepared: &PreparedSession) -> Vec<DoctorCheck> {
     let endpoints = prepared.endpoints();
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
         .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    // Its value may hold a password.
+    // Its value may contain a password.
     let proxy = match proxy {
         Some(name) if endpoints.api.is_loopback() => format!("{name} is set, but loopback needs none"),
         Some(name) => format!("{name} is set"),
@@ -167,7 +167,7 @@ fn surroundings(prepared: &PreparedSession) -> Vec<DoctorCheck> {
     ]
 }
 
-/// Where state lies, and whether it can be used.
+/// The place of the state, and whether it can be used.
 fn state(context: &Context) -> Vec<DoctorCheck> {
     const NAME: &str = "state";
     let StatePlace::Store(address) = &context.place else {
@@ -216,7 +216,7 @@ fn identity(session: &Session) -> Vec<DoctorCheck> {
         Ok(()) => DoctorCheck::good("may plan", "yes"),
         Err(error) => failed("may plan", &error),
     });
-    // A plan identity is not supposed to write.
+    // An identity for plans should not be able to write.
     checks.push(match tenant.check(RequiredAccess::Write) {
         Ok(()) => DoctorCheck::good("may apply", "yes"),
         Err(error) => DoctorCheck {
@@ -263,7 +263,7 @@ async fn reachability(context: &Context, session: &Session) -> Vec<DoctorCheck> 
     }
 }
 
-/// Whether the sign-in host answers at all, and what its clock says.
+/// Whether the sign-in host answers, and how far apart the clocks are.
 fn host(reached: Result<Option<i64>, TenantError>) -> Vec<DoctorCheck> {
     match reached {
         Err(error) => vec![failed("network", &error)],
@@ -288,7 +288,7 @@ fn clock(ahead_millis: i64) -> DoctorCheck {
     DoctorCheck::bad("clock", found, "set this computer's clock: tokens and ages depend on it")
 }
 
-/// The role for the queries of the policy set, where it has some.
+/// The role for the policy set's queries, if it has any.
 async fn hunting(context: &Context, session: &Session, set: Option<&PolicySet>) -> Option<DoctorCheck> {
     const NAME: &str = "may hunt";
     let queries = set.map_or(0, |set| selection::queries(&[&set.policy], context.policy_now()).len());

@@ -1,6 +1,7 @@
-//! `mdetag doctor --probe`: asks the service what is disputed, with one device and scratch tags, and puts the device back.
+//! `mdetag doctor --probe`: finds out the service's disputed answers with one device and scratch tags, and restores the device.
 //!
-//! Decides nothing about a call: `probe` of the core asks. Here are the question before, the lock, the journal, and the end.
+//! Decides nothing about a call: `probe` of the core chooses them. This has the question before, the lock, the journal, and the
+//! end.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use crate::cli::{ci, output, policy_set, question};
 /// Probes, or cleans up after a probe.
 ///
 /// # Errors
-/// Policy, identity, network, files; a device that the policies keep from being written.
+/// Policy, identity, network, files; a device that the policies protect from writing.
 pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
     output::only(context.global.format, "doctor", &[Format::Human, Format::Json])?;
     refuse_recorded(context)?;
@@ -59,7 +60,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     ended
 }
 
-/// What is recorded says nothing about the service now.
+/// A recording says nothing about the present service.
 fn refuse_recorded(context: &Context) -> Result<(), Failure> {
     match context.recorded_flag() {
         Some(flag) => Err(Failure::usage(format!("a probe takes no `{flag}`, from the environment either"))),
@@ -67,7 +68,7 @@ fn refuse_recorded(context: &Context) -> Result<(), Failure> {
     }
 }
 
-/// The policies that may keep the device from being written; none where there are none.
+/// The policies that may protect the device from writing; `None` without any.
 fn policies(context: &Context) -> Result<Option<PolicySet>, Failure> {
     let paths = context.policy_paths(&[])?;
     if paths.iter().all(|path| std::fs::symlink_metadata(path).is_err()) {
@@ -100,7 +101,8 @@ impl ProbeContext<'_> {
             format!("{} {} {}", subject.id, header.run, std::process::id()).as_bytes(),
         );
         let hex = hex::digits(digest.as_ref());
-        // As long as the service's own, and nobody's: a service that writes to the devices that it knows writes to one.
+        // As long as the service's own ids, and without an owner: a service that writes to the known devices of a call writes to
+        // one only.
         let unknown_id = hex.chars().cycle().take(subject.id.chars().count()).collect::<String>().into();
         let device = ProbedDevice { id: subject.id.clone(), unknown_id, manual };
         let tags = ScratchTags::new(&hex[..10]);
@@ -116,7 +118,7 @@ impl ProbeContext<'_> {
         self.end(&subject, measured, cleaned, &mut journal)
     }
 
-    /// The tags that hunting knows as manual; none where it cannot be asked.
+    /// The tags that hunting knows to be manual; `None` if hunting cannot be asked.
     async fn manual(&self, subject: &Subject) -> Result<Option<Vec<Arc<str>>>, Failure> {
         if subject.tags.iter().all(|tag| is_scratch(tag)) {
             return Ok(Some(Vec::new()));
@@ -199,7 +201,7 @@ impl ProbeContext<'_> {
         Ok(exit)
     }
 
-    /// Keeps what was measured beside what earlier probes found.
+    /// Stores the findings beside those of earlier probes.
     fn keep(&self, later: &ServiceProfile) -> Result<Vec<(String, String, String)>, Failure> {
         let session = self.session;
         let check = Some(ServiceProfile::check_of(&session.reference));
@@ -217,7 +219,7 @@ impl ProbeContext<'_> {
     }
 }
 
-/// Writes what may be given away: what this probe itself measured, and nothing that a file says.
+/// Writes what may be shared: the findings of this probe only, nothing from a file.
 fn share(context: &Context, profile: &ServiceProfile, file: &std::path::Path) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(profile).map_err(std::io::Error::from)?;
     Ok(output_file::write(&output::named(context, file)?, |out| writeln!(out, "{text}"))?)

@@ -1,4 +1,4 @@
-//! What happens before and after each call of a probe: signal, lease, journal.
+//! Runs before and after each call of a probe: signal, lease, journal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use mdetag_core::time::Clock;
 
 use crate::cli::failure::chain;
 
-/// Journals what a probe writes before it is written.
+/// Journals each write of a probe before it is sent.
 pub struct JournalWatch<'a> {
-    /// Of this probe.
+    /// The journal of this probe.
     pub journal: &'a mut Journal,
     /// The right to write to the tenant.
     pub hold: &'a WriteLease,
     /// The journal's clock.
     pub clock: Arc<dyn Clock>,
-    /// A signal ends a probe, and no clean-up.
+    /// A signal ends a probe, but not a clean-up.
     pub signals: Option<&'a mut UnboundedReceiver<()>>,
     pub device: Arc<str>,
-    /// The device as it was before the first write.
+    /// The device before the first write.
     pub before: Option<DeviceState>,
     pub calls: u64,
 }

@@ -1,8 +1,8 @@
-//! Adds lines to files that are there already, and changes nothing else in them.
+//! Adds lines to existing files without changing anything else in them.
 
 use serde_json::Value;
 
-/// A text with the lines of another that it lacks, comments aside; `None` where it lacks none.
+/// A text with the lines of another that it lacks, ignoring comments; `None` if it lacks none.
 pub(super) fn lines(old: &str, wanted: &str) -> Option<String> {
     let has = |line: &str| old.lines().any(|own| own.trim() == line.trim());
     let missing = wanted.lines().any(|line| !line.starts_with('#') && !has(line));
@@ -10,12 +10,12 @@ pub(super) fn lines(old: &str, wanted: &str) -> Option<String> {
     missing.then(|| joined(old, &new, ""))
 }
 
-/// A README with one more section; `None` where it speaks of mdetag already.
+/// A README with one more section; `None` if it mentions mdetag already.
 pub(super) fn section(old: &str, readme: &str) -> Option<String> {
     if old.contains("mdetag") {
         return None;
     }
-    // The title becomes a section, and its sections one level less.
+    // The title becomes a section, and its sections go one level down.
     let section: Vec<String> = readme
         .lines()
         .map(|line| if line.starts_with('#') { format!("#{line}") } else { line.to_owned() })
@@ -24,8 +24,8 @@ pub(super) fn section(old: &str, readme: &str) -> Option<String> {
     Some(joined(old, &section, if old.trim().is_empty() { "" } else { "\n" }))
 }
 
-/// A file of pre-commit with our hooks as the last of its `repos`; the same text where it has them, and `None` where its form
-/// is not one that lines can be added to.
+/// A pre-commit file with our hooks as the last of its `repos`; unchanged if it has them, and `None` if lines cannot be added to
+/// a file of its form.
 pub(super) fn hooks(old: &str, wanted: &str) -> Option<String> {
     let repos = |text: &str| -> Option<Vec<Value>> {
         let value: Value = serde_yaml::from_str(text).ok()?;
@@ -35,7 +35,7 @@ pub(super) fn hooks(old: &str, wanted: &str) -> Option<String> {
     if before.iter().any(|repo| ours.iter().any(|our| repo["repo"] == our["repo"])) {
         return Some(old.to_owned());
     }
-    // The list's items start where its first one does; ours are indented by two.
+    // The list's items are indented like its first one; ours are indented by two.
     let first = old
         .lines()
         .skip_while(|line| !line.starts_with("repos:"))
@@ -47,12 +47,12 @@ pub(super) fn hooks(old: &str, wanted: &str) -> Option<String> {
         .collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
     let new = joined(old, &items, "");
-    // Proof in place of cleverness: the file now says what it said, and our hooks.
+    // Checked instead of clever: the file now has its old content and our hooks.
     let expected: Vec<Value> = before.into_iter().chain(ours).collect();
     (repos(&new)? == expected).then_some(new)
 }
 
-/// Keeps every byte, and the line ends that the text has.
+/// Keeps every byte, and the text's line ends.
 fn joined(old: &str, new: &[&str], between: &str) -> String {
     let end = if old.contains("\r\n") { "\r\n" } else { "\n" };
     let mut text = old.to_owned();

@@ -1,6 +1,6 @@
 //! `mdetag state accept`: makes a source's current count the baseline, whatever earlier runs counted.
 //!
-//! Counts the tenant and the files as they are, and writes nothing to the tenant.
+//! Counts the tenant and the files in their current state, and writes nothing to the tenant.
 
 use mdetag::store::baselines_file::{self, Accepted};
 use mdetag_core::inventory::Baselines;
@@ -19,7 +19,7 @@ use crate::cli::{ci, policy_set};
 /// Makes the current count the baseline.
 ///
 /// # Errors
-/// A source that the set does not have, a read that could be short, policy, identity, network, files.
+/// A source that the set lacks, a possibly incomplete read, policy, identity, network, files.
 pub async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit, Failure> {
     if context.global.inventory.is_some() {
         return Err(Failure::usage("`state accept` counts the tenant as it is: it takes no `--inventory`"));

@@ -1,4 +1,4 @@
-//! `mdetag state pull | push`: the state of tenants as a folder, and back to where it lies.
+//! `mdetag state pull | push`: copies the state of tenants into a folder, and back to its place.
 //!
 //! A pull takes no lock; a push holds the tenant's.
 
@@ -18,12 +18,12 @@ use crate::cli::failure::{Failure, chain};
 use crate::cli::state_store::{self, StateNeed};
 use crate::cli::{ci, history};
 
-/// Copies the state of all tenants, or of the one that is named, into a folder.
+/// Copies the state of all tenants, or of the named one, into a folder.
 ///
 /// # Errors
-/// A folder whose state would be lost, state that changes meanwhile, files that cannot be read or written.
+/// A folder whose state would be lost, state that changes during the copy, unreadable or unwritable files.
 pub fn pull(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
-    // As it is opened, and not as it is shown: on Windows these are two spellings.
+    // In the form for opening and not for showing: on Windows these differ.
     let root = match &context.place {
         StatePlace::Folder(_) => context.state_dir(),
         StatePlace::Store(address) => PathBuf::from(address.to_string()),
@@ -46,10 +46,10 @@ pub fn pull(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// Copies the state of all tenants of a folder, or of the one that is named, to where the state lies.
+/// Copies the state of all tenants in a folder, or of the named one, to its place.
 ///
 /// # Errors
-/// A place that went on since the copy was made, another apply at work, files that cannot be read or written.
+/// A place that was written to since the copy was made, another apply at work, unreadable or unwritable files.
 pub fn push(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
     let folder = apart(context, &args.folder)?;
     let copies = history::states_in(context, &folder)?;
@@ -67,7 +67,7 @@ pub fn push(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
         let held = |state: &StateDir| {
             state.backend().hold(&state.lock(), &holder).map_err(|error| Failure::file(chain(&error)))
         };
-        // An apply at work in the folder would go on writing to what was copied.
+        // An apply at work in the folder would continue writing to the copied state.
         let (_of_copy, hold) = (held(copy)?, held(&state)?);
         let count =
             state_copy::push(copy, &state, &hold, now).map_err(|error| refused(&error, &args.folder))?;
@@ -106,7 +106,7 @@ fn refused(error: &CopyError, folder: &Path) -> Failure {
     Failure::file(chain(error)).help(help)
 }
 
-/// The folder, which must be another than where the state lies.
+/// The folder, which must not be the place of the state.
 fn apart(context: &Context, folder: &Path) -> Result<PathBuf, Failure> {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let folder = context.folder.join(folder);
@@ -119,7 +119,7 @@ fn apart(context: &Context, folder: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Which tenant's state it is, by its place below `root`.
+/// The tenant of a state, from its path below `root`.
 fn tenant_of(state: &StateDir, root: &Path) -> Result<TenantReference, Failure> {
     let below = state.path().strip_prefix(root).map(shown).unwrap_or_default();
     let reference = |cloud: &str, name: Option<&str>, id: &str| TenantReference {

@@ -1,4 +1,4 @@
-//! `mdetag state`: what earlier runs left, one file a subcommand.
+//! `mdetag state`: what earlier runs left behind, one file per subcommand.
 
 mod accept;
 mod copies;
@@ -15,7 +15,7 @@ use super::failure::Failure;
 /// Runs a subcommand.
 ///
 /// # Errors
-/// As the subcommand says.
+/// Those of the subcommand.
 pub async fn run(context: &Context, args: &StateArgs) -> Result<Exit, Failure> {
     match &args.command {
         StateCommand::Show => show::run(context),

@@ -1,6 +1,6 @@
-//! `mdetag state prune`: old runs go, with their plans.
+//! `mdetag state prune`: drops old runs with their plans.
 //!
-//! Which ones may go is for the store to say; counts, pending changes and the ledger stay.
+//! The store decides which ones; counts, pending changes and the ledger stay.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ fn prune(context: &Context, state: &StateDir, args: &PruneArgs) -> Result<Vec<St
     let now = context.clock.now();
     let holder = format!("process {} of {}, since {now}", std::process::id(), ci::origin());
     let hold = state.backend().hold(&state.lock(), &holder).map_err(|error| Failure::file(chain(&error)))?;
-    // Which rollouts are open must be known: their journals are needed, and so are those of the runs that undid them.
+    // The open rollouts must be known, because their journals are needed, and those of the runs that undid them.
     let open = open_rollouts::open(state, None, None).map_err(|error| {
         Failure::file(chain(&error)).help("nothing was dropped from this tenant; restore the journal first")
     })?;

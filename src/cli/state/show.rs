@@ -1,4 +1,4 @@
-//! `mdetag state show`: what earlier runs left, tenant by tenant.
+//! `mdetag state show`: what earlier runs left behind, by tenant.
 //!
 //! Takes no lock and changes nothing.
 
@@ -22,7 +22,7 @@ use crate::cli::failure::{Failure, chain};
 use crate::cli::unfinished::UnfinishedRuns;
 use crate::cli::{history as past_runs, open_rollouts, output, state_store};
 
-/// Prints what the state holds.
+/// Prints the content of the state.
 ///
 /// # Errors
 /// State that cannot be listed.
@@ -39,7 +39,7 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// What lies in the state of a tenant.
+/// The state of one tenant.
 fn tenant(context: &Context, state: &StateDir) -> Result<TenantState, Failure> {
     let failed = |error: std::io::Error| Failure::file(format!("{}: {error}", shown(state.path())));
     let runs = journal::runs(state).map_err(failed)?;
@@ -109,7 +109,7 @@ fn tenant(context: &Context, state: &StateDir) -> Result<TenantState, Failure> {
     })
 }
 
-/// Tags that calls took along, by name where their run knew it.
+/// Tags that calls removed by accident, with the device's name if their run knew it.
 fn owed(state: &StateDir, lost: &BTreeMap<ChangeKey, Owed>) -> Vec<OwedTag> {
     let runs: BTreeSet<&str> = lost.values().map(|owed| &*owed.run).collect();
     let mut names: HashMap<String, String> = HashMap::new();
@@ -126,7 +126,7 @@ fn owed(state: &StateDir, lost: &BTreeMap<ChangeKey, Owed>) -> Vec<OwedTag> {
     lost.iter().filter_map(of).collect()
 }
 
-/// How far an open rollout is, and what its next wave waits for.
+/// The progress of an open rollout, and what its next wave waits for.
 fn next_wave(recorded: &RecordedRun, now: Timestamp) -> NextWave {
     let progress = open_rollouts::progress(recorded);
     NextWave {
@@ -139,7 +139,7 @@ fn next_wave(recorded: &RecordedRun, now: Timestamp) -> NextWave {
     }
 }
 
-/// The runs that `apply --resume` would go on with, the oldest first.
+/// The runs that `apply --resume` would continue, oldest first.
 fn unfinished(
     state: &StateDir,
     headers: &[Header],
@@ -160,7 +160,7 @@ fn unfinished(
     unfinished
 }
 
-/// How old the newest call is that each application made on each lane; the figures of the windows are `doctor`'s.
+/// The age of each application's newest call on each lane; `doctor` shows the windows.
 fn ledger(context: &Context, state: &StateDir, now: Timestamp) -> Vec<LastUse> {
     let used = match &context.place {
         StatePlace::Store(address) => state_store::ledgers(context, address, state),

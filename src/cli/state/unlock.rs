@@ -1,6 +1,6 @@
-//! `mdetag state unlock`: nobody is at work on the tenant, whatever its lease says.
+//! `mdetag state unlock`: ends the lease of a tenant that nobody is working on.
 //!
-//! Ends no lease that is renewed: its holder would go on, and two would write.
+//! Does not end a lease that is renewed: its holder would continue, and two would write.
 
 use mdetag::store::lock::LockError;
 use mdetag::store::path_text::shown;
@@ -17,7 +17,7 @@ use crate::cli::{ci, history};
 /// Ends the lease of a tenant.
 ///
 /// # Errors
-/// No tenant or several, a holder that is at work, a store that does not answer.
+/// No tenant or several, a holder that is working, a store that does not answer.
 pub fn run(context: &Context, args: &UnlockArgs) -> Result<Exit, Failure> {
     if mdetag_core::text::is_blank(&args.reason) {
         return Err(Failure::usage("`--reason` is empty").help("say how you know that the holder is gone"));
@@ -43,7 +43,7 @@ pub fn run(context: &Context, args: &UnlockArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// The one tenant whose state is meant.
+/// The only tenant whose state can be meant.
 fn only(states: &[StateDir]) -> Result<&StateDir, Failure> {
     match states {
         [state] => Ok(state),
