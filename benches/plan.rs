@@ -30,7 +30,7 @@ fn fleet(devices: usize) -> Snapshot {
     for index in 0..devices {
         let site = index % 50;
         let platform = platforms[index * 7 % platforms.len()];
-        // One device in 20 has a tag that a rule takes away, most carry the one that they should.
+        // One device in 20 has a tag that a rule removes; most carry the right one.
         let tag = if index % 20 == 0 { "site/old".to_owned() } else { format!("site/s{site:02}") };
         writeln!(
             lines,

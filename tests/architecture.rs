@@ -1,8 +1,8 @@
-//! The rules of the house, read off the source: who may use whom, how files and names look.
+//! The rules of the house, checked on the source: which module may use which, how files and names look.
 //!
-//! Who may do input and output is for Cargo (a manifest names no such library) and for clippy (`disallowed-methods`).
+//! Cargo decides who may do input and output (a manifest names no such library), and so does clippy (`disallowed-methods`).
 //!
-//! `ARCHITECTURE.md` says why. Each rule is one test; its message says what to do. Below them, every rule is shown a small
+//! `ARCHITECTURE.md` says why. Each rule is one test; its message says what to do. Below them, every rule is tested on a small
 //! made-up source that breaks it, so that a rule that has gone blind fails too.
 
 #[path = "architecture/circles.rs"]
@@ -19,11 +19,11 @@ use std::sync::LazyLock;
 use circles::Uses;
 use source::{Named, Source};
 
-/// What a crate's `lib.rs` says.
+/// The content of a crate's `lib.rs`.
 struct House {
     /// The modules in data-flow order.
     order: Vec<String>,
-    /// Whether it is the simulated service, which speaks as the service does.
+    /// Whether it is the simulated service, which uses the service's words.
     is_service: bool,
 }
 
@@ -43,7 +43,7 @@ fn finding(source: &Source, line: usize, message: impl AsRef<str>) -> String {
     format!("{}:{line}: {}", source.path, message.as_ref())
 }
 
-/// The modules that `mdetag-core` passes on from the crate of words.
+/// The modules that `mdetag-core` re-exports from the vocabulary crate.
 const VOCABULARY: [&str; 9] =
     ["cloud", "device", "diagnostic", "hex", "pattern", "random", "tag", "text", "time"];
 
@@ -85,7 +85,7 @@ fn layers(source: &Source, house: &House) -> Vec<String> {
         .collect()
 }
 
-/// Words of the service that are names in the policy language or in what people must grant, and so may stand anywhere.
+/// Words of the service that are names in the policy language or in what people must grant, and so may appear anywhere.
 const SERVICE_NAMES: [(&str, &str); 8] = [
     ("machineTags", "a field of the policy language, named as in the API's JSON"),
     ("machine_tags", "the same field as a Rust name"),
@@ -179,7 +179,7 @@ fn nothing_is_half_done(source: &Source, _: &House) -> Vec<String> {
     dry.chain(ignored).collect()
 }
 
-/// What opens a way to write, and the files beside `src/tenant` that may name it.
+/// The functions that open a way to write, and the files besides `src/tenant` that may name them.
 const WAYS_TO_WRITE: [(&str, &[&str]); 3] = [
     ("sign_in_to_write", &["src/cli/session.rs"]),
     ("open_to_write", &["src/cli/session.rs", "src/cli/apply.rs"]),
@@ -204,7 +204,7 @@ fn only_apply_opens_a_way_to_write(source: &Source, _: &House) -> Vec<String> {
         .collect()
 }
 
-/// The files that may open files: each opens without waiting and looks at what it opened, or says why it need not.
+/// The files that may open files: each opens without waiting and checks what it opened, or says why it need not.
 const OPENERS: [(&str, &str); 7] = [
     ("src/cli/reference_policies.rs", "a test of the README"),
     ("src/store/regular_file.rs", "the guarded way itself"),

@@ -1,8 +1,7 @@
 //! Every machine format, read by a program that other people wrote for it.
 //!
-//! Names are hostile throughout: what a reader sees must be the names as text, and nothing that acts. The readers of SARIF
-//! and OpenMetrics are no crates; `.ci/run` installs them
-//! and names their folder in `MDETAG_READERS`; without it those two tests pass unseen.
+//! Names are always hostile: a reader must see them as text, and nothing may act. The readers of SARIF and OpenMetrics are not
+//! crates; `.ci/run` installs them and names their folder in `MDETAG_READERS`. Without it those two tests pass without checking.
 
 #![allow(clippy::unwrap_used)] // a report that cannot be written or read has failed
 
@@ -60,7 +59,7 @@ fn a_junit_reader_sees_each_group_of_drift_as_a_failed_test() {
     assert!(shown("]]>--></failure><!-- &amp; &#x41;") && shown("\\u{202e}moc.evil"), "{text}");
 }
 
-/// What a Markdown renderer makes of a report.
+/// The output of a Markdown renderer for a report.
 #[derive(Default)]
 struct Rendered {
     code: BTreeSet<String>,
@@ -174,7 +173,7 @@ fn every_line_of_ndjson_is_one_change_with_its_name_as_it_is() {
     assert_eq!(names, HOSTILE.into());
 }
 
-/// The folder of readers that the gate installs; a contributor's machine may do without.
+/// The folder of readers that the gate installs; a contributor's computer may lack it.
 fn readers() -> Option<PathBuf> {
     std::env::var_os("MDETAG_READERS").map(PathBuf::from)
 }
@@ -203,7 +202,7 @@ fn the_sarif_validator_of_its_makers_finds_no_error_and_no_warning() {
     let said = validate(&files);
     assert!(said.contains("3 files scanned") && said.contains("completed successfully"), "{said}");
     assert!(!said.contains(": error ") && !said.contains(": warning "), "{said}");
-    // It does find what is wrong: a silent validator proves nothing.
+    // The reader does find faults: a silent validator would prove nothing.
     std::fs::write(&files[0], r#"{"version":"2.1.0","runs":[{}]}"#).unwrap();
     assert!(validate(&files[..1]).contains(": error JSON1002"), "the validator is blind");
 }

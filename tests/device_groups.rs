@@ -1,8 +1,8 @@
-//! What a plan predicts of device groups against what the simulated service shows once it has put the devices anew: two
+//! A plan's prediction of device groups, compared with what the simulated service shows after it has regrouped the devices: two
 //! evaluations of the same rules that share no code.
 //!
-//! Each world comes from its seed: group files in the form of the entity set, devices, and a policy that adds, removes and renames
-//! tags. `SEEDS=N` plays more of them, `SEED=N` one. Nothing sleeps and no socket opens: the service's clock is moved.
+//! Each world comes from its seed: group files in the form of the entity set, devices, and a policy that adds, removes and
+//! renames tags. `SEEDS=N` plays more of them, `SEED=N` one. Nothing sleeps and no socket opens: the service's clock is moved.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ use mdetag_core::time::{Clock, Timestamp};
 use mdetag_sandbox::{Options, Request, Sandbox};
 use serde_json::{Value, json};
 
-/// A clock that stands: the sandbox's own is moved.
+/// A clock that stands still; the sandbox's own is moved.
 struct Standing;
 
 impl Clock for Standing {
@@ -61,7 +61,7 @@ impl World {
         World { random, sandbox, token, groups }
     }
 
-    /// Where each device stands, by its id; ungrouped ones by no name.
+    /// The group of each device, by its id; `None` if ungrouped.
     fn shown(&self) -> BTreeMap<String, Option<String>> {
         let place = |device: Value| {
             let id = device["id"].as_str().unwrap().to_owned();
@@ -89,7 +89,7 @@ impl World {
         plan::diff(&desired, &History::default(), Header::default(), &sources)
     }
 
-    /// Writes every change of a plan, device by device, and lets the service put the devices anew.
+    /// Writes every change of a plan, device by device, and lets the service regroup the devices.
     fn apply(&self, plan: &Plan) {
         for change in &plan.changes {
             for (tag, action, _) in change.tag_changes() {
@@ -120,7 +120,7 @@ impl World {
     }
 }
 
-/// An access token as a managed identity gets it.
+/// An access token, as a managed identity gets it.
 fn token(sandbox: &Sandbox) -> String {
     let request = Request {
         method: "GET".to_owned(),
@@ -157,7 +157,7 @@ fn device(random: &mut SeededNumbers, number: u64) -> Value {
     })
 }
 
-/// Groups as the entity set shows them, perhaps with the one of the devices that no other takes.
+/// Groups in the form of the entity set, perhaps with the one for all other devices.
 fn groups(random: &mut SeededNumbers) -> Value {
     let mut groups = Vec::new();
     for id in 0..random.below(7) {
@@ -204,11 +204,11 @@ fn condition(random: &mut SeededNumbers) -> (&'static str, Value) {
     (kind, json!({ "condition": operator, "value": value }))
 }
 
-/// Rules that give some tags, claims that take some, and perhaps a tag that goes or gets another name.
+/// Rules that give some tags, claims that remove some, and perhaps a tag that is retired or renamed.
 fn policy(random: &mut SeededNumbers) -> String {
     let mut claims = some_tags(random, 6);
     let ends = ["", "retire: [old]\n", "renames: { old: EU }\n"][random.below(3) as usize];
-    // What goes by itself needs no claim, and a new name that no rule gives must have none.
+    // A tag that is retired or renamed needs no claim, and a new name that no rule gives must have none.
     claims.retain(|tag| *tag != "old" && (*tag != "EU" || !ends.starts_with("renames")));
     let mut text = format!("version: 1\nclaims: {}\n{ends}", json!(claims));
     text.push_str("deviceGroups: { file: groups.json }\nrules:\n");
@@ -224,7 +224,7 @@ fn policy(random: &mut SeededNumbers) -> String {
     text
 }
 
-/// Devices by group, under the name that a plan gives to no group.
+/// Devices by group; ungrouped ones under the plan's name for them.
 fn counted<'s>(places: impl Iterator<Item = &'s Option<String>>) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     places.for_each(|place| *counts.entry(named(place)).or_default() += 1);
@@ -272,7 +272,7 @@ fn what_a_plan_predicts_is_what_the_service_shows_after_it() {
         assert_eq!(foreseen.predicted, moves.values().sum::<u64>(), "{}", about());
         assert!(foreseen.predicted <= foreseen.possible, "{}", about());
         moved += foreseen.predicted;
-        // Once all is done, every device is compared, one by one, but for those in groups that nobody can predict.
+        // In the end every device is compared, one by one, except those in unpredictable groups.
         let next = world.plan(&policy, &world.groups);
         let check = &next.groups.as_ref().unwrap().check;
         assert!(next.is_empty(), "{} changes are left; {}", next.changes.len(), about());

@@ -1,7 +1,7 @@
-//! Findings as people meet them: every code has its page, every example on a page shows its code, and ten broken policies
-//! look as they should.
+//! Findings as users see them: every code has its page, every example on a page shows its code, and ten broken policies look as
+//! they should.
 //!
-//! Which mistake gives which code is tested beside the code.
+//! Tests beside the code show which mistake gives which code.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -54,7 +54,7 @@ fn codes_in_source() -> BTreeSet<String> {
     let mut codes: BTreeSet<String> = texts
         .flat_map(|text| code.captures_iter(&text).map(|found| found[1].to_owned()).collect::<Vec<_>>())
         .collect();
-    // A reader that went away is told nothing.
+    // A closed pipe is not reported.
     codes.remove("E9009");
     codes
 }

@@ -1,6 +1,6 @@
-//! The documents are true: links lead somewhere, commands exist, printed policies are valid, tables equal the code.
+//! The documents are true: links have targets, commands exist, printed policies are valid, tables match the code.
 //!
-//! Runs no command; `tests/cli` does. Commands and exit codes are compared beside the code, in `src/cli/documents.rs`.
+//! Runs no command; `tests/cli` does. `src/cli/documents.rs` compares commands and exit codes, beside the code.
 
 #[path = "docs/documents.rs"]
 mod documents;
@@ -38,7 +38,7 @@ fn every_link_leads_somewhere() {
     nothing(broken);
 }
 
-/// A path as a document names it, from the root.
+/// The path in a document, relative to the root.
 fn joined(document: &str, path: &str) -> String {
     let mut parts: Vec<String> = Vec::new();
     for part in Path::new(document).parent().expect("a document lies in a folder").join(path).components() {
@@ -189,7 +189,7 @@ fn the_policies_of_the_repository_have_no_error_and_no_warning() {
     }
 }
 
-/// What PowerShell reads in another way or does not have.
+/// Syntax that PowerShell reads differently or lacks.
 const SHELL_ALONE: [&str; 10] =
     ["$(", "export ", "\\\n", "printf ", "curl ", "sha256sum ", "umask ", " > ", " | ", "$HOME"];
 
@@ -226,7 +226,8 @@ fn every_printed_mdetag_yaml_is_valid() {
     nothing(sources.iter().flat_map(|sources| lines(sources, policy::settings::read(sources).1)).collect());
 }
 
-/// What every recipe asks of `mdetag state show --format json` before it lets a wave start; rollouts whose state cannot be read are due.
+/// The check that every recipe makes on `mdetag state show --format json` before it lets a wave start; rollouts with unreadable
+/// state count as due.
 const DUE: &str = "[.tenants[] | .nextWaves // [{ isDue: true }] | .[] | select(.isDue)] | length";
 
 #[test]

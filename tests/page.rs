@@ -1,7 +1,7 @@
-//! The HTML report in a real browser: a hundred thousand rows load, are searched and sorted by keyboard, and nothing complains.
+//! The HTML report in a real browser: a hundred thousand rows load, can be searched and sorted by keyboard, and nothing
+//! complains.
 //!
-//! Needs Chromium and its driver; where they are not installed the test says so and passes. Opens no socket but the driver's
-//! on loopback.
+//! Needs Chromium and its driver; without them the test says so and passes. Opens only the driver's socket on loopback.
 
 #[path = "page/driver.rs"]
 mod driver;
@@ -55,7 +55,7 @@ fn plan() -> Plan {
     }
 }
 
-/// Chromium with its driver. The gate installs them and says so; a contributor's machine may do without.
+/// Chromium with its driver. The gate installs them and says so; a contributor's computer may lack them.
 fn browser() -> Option<Driver> {
     let driver = Driver::start();
     if driver.is_none() {
@@ -163,7 +163,7 @@ fn a_hundred_thousand_rows_are_searched_and_sorted_by_keyboard_without_a_word_on
     let shown = "return document.querySelector('.item').textContent";
     assert!(driver.read(shown).contains("host-99999.corp.example.com"));
 
-    // Backspaces empty the search; eight tabs lead over four filters, their button and two heads to the device's head.
+    // Backspaces empty the search; eight tabs lead past four filters, their button and two headers to the device's header.
     driver.press(&"\u{e003}".repeat("host-99999 prod".len()));
     assert_eq!(driver.wait(settled), "100,000 changes");
     driver.press(&"\u{e004}".repeat(8));

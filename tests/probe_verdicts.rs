@@ -1,5 +1,5 @@
-//! A probe against the simulated service: each verdict is what the switch says, in combinations of all switches that a
-//! probe can tell apart, and the device is as before. Time is the sandbox's: nobody sleeps.
+//! A probe of the simulated service: each verdict matches its switch, in combinations of all switches that a probe can tell
+//! apart, and the device is restored. Time is the sandbox's: nothing sleeps.
 
 #![allow(clippy::unwrap_used)]
 
@@ -52,7 +52,7 @@ const SWITCHES: [(&str, &[&str]); 17] = [
     ("visible_after_s", &["0", "10", "400"]),
 ];
 
-/// Moves the sandbox's clock in place of waiting.
+/// Moves the sandbox's clock instead of waiting.
 struct Hand<'a>(&'a Sandbox);
 
 impl ProbeWatch for Hand<'_> {
@@ -100,16 +100,17 @@ fn state(sandbox: &Sandbox) -> Vec<Value> {
     devices
 }
 
-/// The verdicts that these switches mean.
+/// The verdicts for these switches.
 fn expected(switch: impl Fn(&str) -> &'static str) -> Vec<(&'static str, &'static str)> {
     let is = |name, value| switch(name) == value;
     let pick = |yes: bool, then: &'static str, other: &'static str| if yes { then } else { other };
     let is_missing = !is("bulk_route", "works");
     let takes_bulk = !is_missing && is("bulk_forbidden", "off");
     let takes_value = is("value_forbidden", "off");
-    // Where no bulk call is taken, nothing can be known of what one would do.
+    // If no bulk call is accepted, nothing can be known about bulk calls.
     let by_bulk = |verdict: &'static str| if takes_bulk { verdict } else { "notMeasured" };
-    // What became of a tag is seen in the answer to adding it or to setting the value; a read shows it only where none lags.
+    // What happened to a tag is seen in the answer to adding it or to setting the value; a read shows it only if reads do not
+    // lag.
     let shows_tags = is("bulk_body", "full") || takes_value || is("visible_after_s", "0");
     let by_look = |verdict: &'static str| if shows_tags { by_bulk(verdict) } else { "notMeasured" };
     let bulk_answer = match (is_missing, takes_bulk) {
@@ -152,7 +153,7 @@ fn expected(switch: impl Fn(&str) -> &'static str) -> Vec<(&'static str, &'stati
         ("removeAbsent", by_bulk("accepted")),
         ("emptyIds", by_bulk("refused")),
         ("valueAnswer", pick(takes_value, "device", "notMeasured")),
-        // What a PATCH loses could not be put back without bulk calls.
+        // Without bulk calls, tags that a PATCH loses could not be put back.
         (
             "patchValue",
             pick(takes_value && takes_bulk, pick(loses_value, "losesTags", "keepsTags"), "notMeasured"),
@@ -166,7 +167,7 @@ fn expected(switch: impl Fn(&str) -> &'static str) -> Vec<(&'static str, &'stati
         ("listLag", by_bulk(pick(is("visible_after_s", "400"), "atLeast", "measured"))),
         ("throttle", throttle),
     ];
-    // With 21 devices a page of 7 without anything behind it is a whole tenant.
+    // With 21 devices, a page of 7 without a link is a whole tenant.
     if is("page", "7") && !is("paging", "hard_cap") {
         let links = is("paging", "nextlink") || is("paging", "nextlink_global_host");
         all.push(("pageSize", "measured"));
@@ -228,7 +229,7 @@ async fn each_verdict_is_what_the_switch_says_in_a_hundred_combinations() {
         running.stop().await;
     }
     println!("{} different verdicts, {least} to {most} calls and one for finding the device", told.len());
-    // What the switches can make a probe say is said in some combination.
+    // Every verdict that the switches can cause occurs in some combination.
     for (question, verdicts) in [
         ("tagCase", 3),
         ("tagBlanks", 3),

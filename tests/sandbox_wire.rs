@@ -1,7 +1,7 @@
-//! The sandbox as another client meets it: real HTTP on loopback, one behaviour of the service a test.
-//! Does not test the client; nothing of it is used here.
+//! The sandbox from the view of another client: real HTTP on loopback, one behaviour of the service per test.
+//! Does not test the client, and uses nothing of it.
 
-// The lint knows only functions marked as tests; their helpers are tests too.
+// The lint knows only functions marked as tests, and their helpers are tests too.
 #![allow(clippy::unwrap_used)]
 
 #[path = "sandbox_wire/client.rs"]

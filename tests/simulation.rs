@@ -29,11 +29,11 @@ use mdetag_core::plan::{Lane, Plan, TagIndex, cost, stale};
 use fleet::Fleet;
 use world::{World, safe};
 
-/// Plays one seed, killed once at each of `kills` journal entries, and checks everything that must hold.
+/// Plays one seed, killed once at each of the journal entries in `kills`, and checks every invariant.
 fn play(seed: u64, kills: &[usize]) -> World {
     let Fleet { plan, service } = Fleet::of_seed(seed);
     let limits = Limits { shared: service.is_shared, ..Limits::default() };
-    // Every second tenant has hunting say where its tags come from.
+    // For every second tenant, hunting gives the origins of its tags.
     let origins = if seed.is_multiple_of(2) { service.origins() } else { Origins::default() };
     let mut world = World::new(service, limits, seed);
     let claimed = BTreeSet::from(fleet::TAGS);
@@ -64,7 +64,7 @@ fn play(seed: u64, kills: &[usize]) -> World {
     unreachable!("the last round is never killed");
 }
 
-/// No tag goes that the plan does not remove, unless the journal says that it is not back.
+/// No tag disappears that the plan does not remove, unless the journal says that it is not back.
 fn check_kept(seed: u64, plan: &Plan, before: &[(Arc<str>, BTreeSet<Arc<str>>)], world: &World) {
     let told: BTreeSet<ChangeKey> = repairs::lost_tags(&world.journal)
         .into_iter()
@@ -107,7 +107,7 @@ fn check(seed: u64, plan: &Plan, run: &Run<'_>, world: &World) {
         let carries = |tag: &std::sync::Arc<str>| device.tags.contains(tag);
         let is_so = match &outcome.key.what {
             ChangeWhat::Add(tag) => carries(tag),
-            // What the registry brings back later is for the next plan.
+            // The next plan handles tags that the registry restores later.
             ChangeWhat::Remove(tag) => {
                 !carries(tag) || device.has_returned && device.registry.as_ref() == Some(tag)
             }
@@ -118,7 +118,7 @@ fn check(seed: u64, plan: &Plan, run: &Run<'_>, world: &World) {
             _ => assert!(outcome.error.is_some(), "seed {seed}: {outcome:?} has no reason"),
         }
     }
-    // A device never stands without both an old tag and the new one that replaces it.
+    // A device never lacks both an old tag and the new one that replaces it.
     for change in &plan.changes {
         let unconfirmed = stale::keys(plan, change)
             .filter(|key| matches!(key.what, ChangeWhat::Add(_)))
@@ -190,7 +190,7 @@ fn without_faults_a_run_makes_exactly_the_planned_calls() {
     for seed in 0..40 {
         let Fleet { mut plan, mut service } = Fleet::of_seed(seed);
         service.faults = service::Faults { slowest: 200, ..service::Faults::default() };
-        // Batches with twins of several kinds may wait for each other, and are parted then: one kind is left.
+        // Bulk calls with twins of several kinds may wait for each other, and are then split, so one kind is kept.
         let mut changes = std::mem::take(&mut plan.changes);
         let is_of_one_kind =
             |tag: TagIndex| plan.tag(tag).trim() != "Ring 1" && **plan.tag(tag) != *fleet::TOO_LONG;

@@ -1,4 +1,4 @@
-//! State in a folder, in Azure Blob Storage and in S3: every claim on all three, where emulators are installed.
+//! State in a folder, in Azure Blob Storage and in S3: every claim on all three, if emulators are installed.
 
 #![allow(clippy::unwrap_used)] // a test that cannot set its scene has failed
 
@@ -100,7 +100,7 @@ fn a_run_that_is_killed_after_any_entry_is_gone_on_with_from_an_empty_computer()
             let hold = dying.backend().hold(&dying.lock(), "dying").unwrap();
             let mut journal = begin(&dying, &run);
             (1..=killed_after).for_each(|number| journal.append(note(number)).unwrap());
-            // A process that is killed gives nothing back; the system frees the lock of a folder alone.
+            // A killed process gives nothing back; the system only frees the lock of a folder.
             if place.objects().is_some() {
                 std::mem::forget((journal, hold));
                 clock.pass(62);
@@ -158,7 +158,7 @@ fn a_reader_goes_on_where_the_segments_are_merged_meanwhile() {
             bytes
         };
         let open = || place.open().backend().read_log(&state.journal("r1")).unwrap();
-        // One is in the middle of a segment, the other has looked and read nothing.
+        // One is in the middle of a segment, the other has listed and read nothing.
         let (mut started, mut looked) = (open(), open());
         let first = read(&mut started, 700);
         journal.close(Closing { at: at(99), is_complete: true, reason: "finished".into() }).unwrap();
@@ -228,7 +228,7 @@ fn a_holder_that_stood_still_past_its_lease_writes_nothing_more() {
         let mut resumed = Journal::resume(&state, &header("r1"), at(50)).unwrap();
         resumed.append(note(2)).unwrap();
 
-        // It wakes, and its clock has gone on.
+        // It wakes up, and its clock has moved on.
         frozen_clock.pass(62);
         assert!(hold.check().is_err(), "{}", place.name);
         assert!(matches!(journal.append(note(3)), Err(JournalError::LeaseLost { .. })), "{}", place.name);

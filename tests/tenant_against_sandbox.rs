@@ -1,6 +1,6 @@
-//! The client against the simulated service, over real sockets: how lists are paged, who signs in, what is written.
+//! The client against the simulated service, over real sockets: paging, sign-in, writing.
 //!
-//! The answers that no service should give are tested beside the client itself.
+//! Answers that no service should give are tested beside the client itself.
 
 #![allow(clippy::unwrap_used)]
 
@@ -131,7 +131,7 @@ async fn a_list_that_moves_is_whole_or_untrusted() {
             let service = Service::start(450, &[way, "page=100", &paging, "nextlink_with_top=on"]).await;
             let (snapshot, trust) = service.read().await;
             let missing: Vec<String> = service.ids().difference(&ids_of(&snapshot)).cloned().collect();
-            // A device that came while the list was read may wait for the next read; none that was there may be missing.
+            // A device that was added during the read may wait for the next one; none that existed may be missing.
             let allowed = usize::from(way.ends_with("insert"));
             assert!(
                 missing.len() <= allowed || !trust.is_trusted(),

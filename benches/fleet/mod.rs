@@ -1,6 +1,6 @@
-//! A made-up fleet for benchmarks: the shape and size of the service's objects, any number of devices, always the same.
+//! A made-up fleet for benchmarks: the shape and size of the service's objects, for any number of devices, always the same.
 //!
-//! Not the sandbox's fleet: it has to be fast to make and to stay as it is, so that figures compare over time.
+//! Not the sandbox's fleet: this one must be fast to make and must never change, so that figures compare over time.
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
@@ -141,7 +141,7 @@ pub(crate) fn sizes() -> Vec<u64> {
     [10_000, 100_000].into_iter().chain(more).collect()
 }
 
-/// A policy of so many rules over this fleet: names, networks, ages, versions, tags, groups, in equal parts.
+/// A policy with this many rules over this fleet: names, networks, ages, versions, tags, groups, in equal parts.
 pub(crate) fn policy(rules: usize) -> String {
     let mut out = String::from(
         "version: 1\nselectors:\n  servers: { osPlatform: { startsWith: WindowsServer } }\nrules:\n",
@@ -187,7 +187,7 @@ pub(crate) fn policy(rules: usize) -> String {
     out
 }
 
-/// So many devices as NDJSON.
+/// This many devices as NDJSON.
 pub(crate) fn ndjson(devices: u64) -> String {
     let mut out = String::with_capacity(devices as usize * 1100);
     (0..devices).for_each(|number| push_device(&mut out, number));

@@ -1,4 +1,4 @@
-//! Any bytes as devices: as one object, as lines, as a stream, and as blocks, which must give what lines give.
+//! Any bytes as devices: as one object, as lines, as a stream, and as blocks, which must give the same as lines.
 
 #![no_main]
 

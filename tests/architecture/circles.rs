@@ -1,19 +1,19 @@
-//! Circles: files of a room that need each other, directly or by way of others.
+//! Circles: files of a module that need each other, directly or through others.
 //!
-//! A path counts for the file that defines what it names: `super::Name` is the sibling that the parent imports `Name` from.
-//! A module may use the modules below it, which it consists of, so those uses do not count.
+//! A path counts for the file that defines what it names: `super::Name` is the sibling that the parent imports `Name` from. A
+//! module may use the modules below it, because it consists of them, so those uses do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Named, Source};
 
-/// The files of a crate by their modules, and what each uses.
+/// The files of a crate by their modules, and the files that each uses.
 pub(crate) struct Uses<'s> {
     files: BTreeMap<Vec<&'s str>, (&'s Source, Vec<Named>)>,
 }
 
 impl<'s> Uses<'s> {
-    /// Reads the paths of a crate's sources, tests aside.
+    /// Reads the paths of a crate's sources, except tests.
     pub(crate) fn new(sources: &[&'s Source]) -> Uses<'s> {
         let files = sources.iter().filter(|source| !source.module().is_empty() && !source.is_test());
         Uses { files: files.map(|source| (source.module(), (*source, source.paths()))).collect() }
@@ -44,7 +44,7 @@ impl<'s> Uses<'s> {
         in_circles.map(group).collect()
     }
 
-    /// Which file needs which, within a room.
+    /// Which files need which others, within a module.
     fn edges(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (module, (source, named)) in &self.files {
@@ -92,7 +92,7 @@ impl<'s> Uses<'s> {
         self.files.keys().flatten().find(|name| **name == part).copied()
     }
 
-    /// Where a parent has a name from: one of its children.
+    /// The child of a parent that the parent imports a name from.
     fn imported(&self, parent: &[&'s str], name: &str) -> Option<Vec<&'s str>> {
         let (_, named) = self.files.get(parent)?;
         let imports =

@@ -1,4 +1,4 @@
-//! Reads Rust source just well enough for the rules: which paths it names and on which line, which words it uses.
+//! Parses Rust source as far as the rules need: the paths that it names, with their lines, and the words that it uses.
 //!
 //! No parser. Comments, literals and tests are blanked (same length, same lines), then `use` trees are unfolded, so that
 //! no spelling of an import hides what it names.
@@ -9,7 +9,7 @@ use std::ops::Range;
 pub(crate) struct Source {
     /// Path from the package's root, with `/`.
     pub(crate) path: String,
-    /// As it is.
+    /// Unchanged.
     pub(crate) text: String,
     /// Without comments, literals and tests.
     code: String,
@@ -28,7 +28,7 @@ pub(crate) struct Named {
     pub(crate) at: usize,
     /// Its segments.
     pub(crate) path: Vec<String>,
-    /// Whether it stands in a `use`.
+    /// Whether it is in a `use`.
     pub(crate) is_use: bool,
     /// Whether it is the name of a macro call.
     pub(crate) is_macro: bool,

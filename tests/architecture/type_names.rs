@@ -1,4 +1,4 @@
-//! Type names: a crate defines each one once, so that a reader who meets a name knows which type it is.
+//! Type names: a crate defines each one once, so that a reader who sees a name knows which type it is.
 //!
 //! Tests may repeat a name, and so may the associated types of traits.
 

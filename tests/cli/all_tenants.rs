@@ -1,4 +1,4 @@
-//! Several tenants in one run: side by side, each with its own hosts, budget and state, and one summary.
+//! Several tenants in one run: in parallel, each with its own hosts, budget and state, and one summary.
 
 use std::collections::BTreeSet;
 
@@ -137,7 +137,7 @@ fn the_matrix_names_every_profile_and_no_host() {
     assert!(table.contains("beta") && table.contains(IDS[1]), "{table}");
 }
 
-/// Many profiles in a file of their own, told apart by labels and based on one that is no tenant.
+/// Many profiles in a separate file, with labels and a common base that is no tenant.
 fn many() -> Project {
     let project = Project::with_policy(&POLICY.replace("everything: true", "id: none"));
     project.write(

@@ -1,8 +1,8 @@
-//! Approvals: what they raise, for what, and that one may come after the review.
+//! Approvals: what they raise, and that one may be added after the review.
 
 use crate::project::{Project, Ran};
 
-/// The set: a claimed tag on every device but these.
+/// A policy that claims a tag and gives it to every device except these.
 fn rules(without: &[String]) -> String {
     let without: Vec<String> = without.iter().map(|id| format!("'{id}'")).collect();
     format!(
@@ -28,7 +28,7 @@ fn tagged() -> (Project, Vec<String>, String) {
     (project, ids, today)
 }
 
-/// A reviewed plan that the guard refuses: four removals where one is allowed.
+/// A reviewed plan that the guard refuses: four removals, and one is allowed.
 fn refused() -> (Project, Vec<String>, String) {
     let (project, ids, today) = tagged();
     project.write("policies/rules.yaml", &rules(&ids[..4]));

@@ -1,4 +1,4 @@
-//! What `apply` shows: the plan once, then what differs; where to go on; that a sandbox's plan is one.
+//! The output of `apply`: the plan once, then the differences, how to continue, and that a sandbox is one.
 
 use crate::project::Project;
 use crate::tenant::policy;

@@ -1,11 +1,11 @@
-//! A pull request against a tenant that had drifted before: the report tells the two apart.
+//! A pull request for a tenant with earlier drift: the report separates the two.
 
 use serde_json::json;
 
 use crate::project::Project;
 use crate::tenant::{LOOSE, device};
 
-/// Every device should carry `Prod`; the devices of the first ten numbers also `Fresh` where `extra` has the rule for it.
+/// Every device should carry `Prod`; the first ten also `Fresh`, if `extra` has that rule.
 fn policy(extra: &str) -> String {
     format!(
         "version: 1\nscope: {{ everything: true }}\nclaims: [Old]\nrules:\n  - name: production\n    select: {{ everything: true }}\n    \
@@ -84,7 +84,7 @@ fn a_base_without_policies_is_the_empty_set_and_one_with_errors_is_a_warning() {
     for base in ["nowhere", "empty"] {
         let (document, err) = plan(base);
         let split = &document["split"];
-        // Everything is this change.
+        // Everything is from this change.
         let counts = [&split["thisChange"], &split["before"]].map(|half| half["additions"].as_u64().unwrap());
         assert_eq!(counts, [13, 0], "{base}: {split}");
         assert!(!err.contains("not split"), "{err}");
@@ -193,7 +193,7 @@ fn a_change_of_the_device_groups_does_not_disarm_the_cap_on_moves() {
         policy("policies", key, tag);
         let cap = "guard: { caps: { groupMoves: { percent: 0, floor: 4 } } }\n";
         if key.is_empty() {
-            // The cap needs device groups, so the pull request takes out both.
+            // The cap needs device groups, so the pull request removes both.
             project.write("policies/p.yaml", &CAPPED.replace("DEVICE_GROUPS\n", "").replace(cap, ""));
         }
         let plan = project.run(&[&words[..], &["json"]].concat()).exits(3).json();

@@ -1,8 +1,8 @@
-//! What earlier runs did counts: the caps of a day, and approvals as totals.
+//! Earlier runs count: the caps of a day, and approvals as totals.
 
 use crate::project::Project;
 
-/// A policy that gives every device `Zebra`, but for those with these ids.
+/// A policy that gives `Zebra` to every device except those with these ids.
 fn striped_except(ids: &[String]) -> String {
     let ids = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
     format!(

@@ -1,4 +1,4 @@
-//! What people take back again and again is said with tag, devices, who and when.
+//! Changes that people undo again and again are reported with tag, devices, who and when.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ fn project() -> Project {
     let project = Project::with_policy(&policy("", "tags: [Wanted]"));
     project.devices(0);
     take_back(&project);
-    // What runs confirm from the first read on is known.
+    // Confirmed changes are known from the first read on.
     read_later(&project, 2);
     take_back(&project);
     project
 }
 
-/// Reads the list when it shows what was written.
+/// Reads the list late enough for it to show the writes.
 fn read_later(project: &Project, code: i32) {
     project.portal(|sandbox| sandbox.advance(Duration::from_secs(2 * 3_600)).unwrap());
     project.run(&["drift", "--sandbox"]).exits(code);
 }
 
-/// Leaves the devices without the tag, as a person would.
+/// Removes the tag from the devices, as a person would.
 fn take_back(project: &Project) {
     let devices: Vec<Value> = (0..3).map(|number| device(number, json!([]))).collect();
     project.portal(|sandbox| {

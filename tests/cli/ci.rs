@@ -1,4 +1,4 @@
-//! Manners in CI systems, with the real binary: what each gets beside the report, and that no name can speak for us.
+//! The real binary in CI systems: the extra output for each, and that no name can act as a command.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ fn in_system(project: &Project, variable: &str, words: &[&str]) -> Ran {
     ran(command.output().unwrap())
 }
 
-/// Lines that GitHub's or Azure DevOps' log reader would take for a command, of both streams.
+/// Lines of both streams that the log reader of GitHub or Azure DevOps would take for a command.
 fn commands(ran: &Ran) -> Vec<String> {
     let lines = ran.out.lines().chain(ran.err.lines()).map(str::trim_start);
     lines.filter(|line| line.starts_with("::") || line.contains("##")).map(str::to_owned).collect()
@@ -121,7 +121,7 @@ fn ci_none_is_silent() {
     }
 }
 
-/// Whether a text holds what GitHub's or Azure DevOps' log reader takes for a command.
+/// Whether a text contains anything that the log reader of GitHub or Azure DevOps takes for a command.
 fn has_command(text: &str) -> bool {
     text.contains("##vso[")
         || text.contains("##[")

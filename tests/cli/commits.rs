@@ -1,4 +1,4 @@
-//! The commit of a plan: named only where the policies are those of the commit.
+//! The commit of a plan: only named if the policies are those of the commit.
 
 use std::path::Path;
 use std::process::Command;
@@ -78,7 +78,7 @@ fn a_commit_is_named_only_where_every_file_is_as_in_it() {
     {
         std::fs::remove_file(root.join("p/deep/guard.yaml")).unwrap();
         dirty("p", &format!("a policy is {how} from the working tree"));
-        // The file by its own name is as in the commit; its folder is not.
+        // The file alone is unchanged since the commit; its folder is not.
         assert_eq!(planned(&project, "p/p.yaml").get("dirty"), None);
         git(&root, &words);
         dirty("p", "the same in the index");

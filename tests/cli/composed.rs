@@ -1,4 +1,4 @@
-//! Letters with marks that stand apart (NFD): names compare with them composed, tags do not and are told.
+//! Letters with separate marks (NFD): names compare with them composed; tags do not, and are reported.
 
 use crate::project::Project;
 

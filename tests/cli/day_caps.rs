@@ -1,4 +1,4 @@
-//! The caps of a day under the sandbox's clock: what they stop, and what they let pass.
+//! The day's caps under the sandbox's clock: what they stop, and what they let pass.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn tenant(policy: &str) -> Project {
     project
 }
 
-/// Puts devices of this health there. Half of them are of another platform: a hundred that look alike could be a list that was cut.
+/// Inserts devices with this health. Half of them have another platform, because a hundred alike ones could be a truncated list.
 fn put(project: &Project, numbers: std::ops::Range<usize>, status: &str) {
     let fleet = project.fleet();
     let put = numbers.map(|number| {
@@ -42,7 +42,7 @@ fn carriers(project: &Project, tag: &str) -> usize {
     project.fleet().values().filter(|(tags, _)| tags.iter().any(|own| own == tag)).count()
 }
 
-/// `Own` stays on every device but the first so many, and `Zebra` comes to so many of the last.
+/// `Own` stays on every device except the first `without`, and the last `zebras` get `Zebra`.
 fn keeps(without: usize, zebras: usize) -> String {
     let list = |range: std::ops::Range<usize>| {
         let ids: Vec<String> = range.map(|number| format!("'{}'", id(number))).collect();
@@ -62,7 +62,7 @@ fn ten_applies_of_ten_per_cent_stop_at_the_second_cap_with_the_arithmetic_and_a_
     let project = tenant(&keeps(10, 1));
     for hour in 1..=10 {
         project.write("policies/p.yaml", &keeps(10 * hour, 1));
-        // What was refused stays to be done: the plan of a later hour is larger than one run may be, too.
+        // Refused changes remain to be done: the plan of a later hour is larger than one run may be, too.
         let asked = project.run(&["plan", "--sandbox"]);
         let ran = apply(&project);
         if hour <= 2 {
@@ -99,7 +99,7 @@ fn a_revert_is_not_stopped_by_the_cap_of_a_day() {
         newest = ran["runId"].as_str().unwrap().to_owned();
         pass(&project, HOUR);
     }
-    // The day's removals are used up, and this removes ten tags more.
+    // The day's removals are used up, and this would remove ten more tags.
     project.run(&["revert", &newest, "-o", "undo.json", "--sandbox"]).exits(0);
     project.run(&["apply", "undo.json", "--sandbox"]).exits(0);
     assert_eq!((carriers(&project, "Own"), carriers(&project, "Zebra")), (80, 40));

@@ -119,7 +119,7 @@ fn a_removal_that_leaves_a_tag_a_group_or_a_rule_without_any_device_is_marked_wh
     let csv = shown("csv");
     assert!(csv.contains(r#""tag; device group Tier-0 servers; rule dcs""#), "{csv}");
     let of = |of: &str, name: &str| serde_json::json!({ "of": of, "name": name });
-    // The line behind it is the move.
+    // The next line is the move.
     let line: serde_json::Value = serde_json::from_str(shown("ndjson").lines().next().unwrap()).unwrap();
     let entries = [of("tag", "Tier0"), of("group", "Tier-0 servers"), of("rule", "dcs")];
     assert_eq!(line["lastDevices"].as_array().unwrap(), &entries);
@@ -128,7 +128,7 @@ fn a_removal_that_leaves_a_tag_a_group_or_a_rule_without_any_device_is_marked_wh
         expected["tags"] = serde_json::json!(["Tier0"]);
         assert_eq!(*entry, expected);
     }
-    // Another device gains the tag: it goes from one to the other, and nothing is left without.
+    // Another device gains the tag, so one replaces the other and the group is not empty.
     project.write("policies/p.yaml", &format!("{POLICY}{caps}"));
     for format in ["human", "markdown", "html", "junit", "sarif", "csv", "ndjson", "json"] {
         let shown = shown(format).replace("lastDevices\"\n", "");
@@ -136,8 +136,8 @@ fn a_removal_that_leaves_a_tag_a_group_or_a_rule_without_any_device_is_marked_wh
     }
 }
 
-/// Two domain controllers and six other servers that gain `Tier0`, and forty servers that the plan leaves alone, some of which the
-/// service reports in a group that the file does not have.
+/// Two domain controllers and six other servers gain `Tier0`. The plan leaves forty servers alone, some of which the service
+/// reports in a group that the file lacks.
 fn stale(project: &Project, differ: usize) {
     project.write(
         "policies/p.yaml",
@@ -164,7 +164,7 @@ fn a_stale_file_is_told_with_count_and_sample_and_beyond_five_per_cent_every_pos
     let project = project();
     let plan = |format: &str| project.run(&["plan", "--inventory", "i.ndjson", "--format", format]);
     let spoken = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    // 2 of 40 devices are 5 %: told, and the prediction still counts. Two devices move; the cap is four.
+    // 2 of 40 devices are 5 %: reported, and the prediction still counts. Two devices move; the cap is four.
     stale(&project, 2);
     let told = plan("human").exits(0);
     told.is_for_people();

@@ -1,4 +1,4 @@
-//! `mdetag doctor`: every check with what it found, as far as it can go.
+//! `mdetag doctor`: every check with its result, as far as it can go.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ const POLICY: &str =
 const HUNTS: &str = "version: 1\nclaims: [Zebra]\nselectors:\n  facing: { hunting: { query: \"DeviceInfo\" } }\nrules:\n  \
                      - { name: all, select: { use: facing }, tags: [Zebra] }\n";
 
-/// What the document says of a check.
+/// A check in the document.
 #[track_caller]
 fn check(document: &Value, name: &str) -> Value {
     let checks = document["checks"].as_array().unwrap();
@@ -25,7 +25,7 @@ fn check(document: &Value, name: &str) -> Value {
         .clone()
 }
 
-/// The line of a check for people.
+/// A check's line for people.
 #[track_caller]
 fn line<'r>(ran: &'r Ran, name: &str) -> &'r str {
     let found = ran.out.lines().find(|line| line.get(5..).is_some_and(|rest| rest.starts_with(name)));
@@ -154,7 +154,7 @@ fn policies_that_cannot_be_read_and_a_wrong_pin_are_findings() {
     assert!(line(&ran, "sign-in  ").contains("guard.tenantId"), "{}", ran.out);
 }
 
-/// Answers one request with a release, and gives back what was asked.
+/// Answers one request with a release, and returns the request.
 fn release(tag: &'static str) -> (String, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/latest", listener.local_addr().unwrap());
@@ -181,7 +181,7 @@ fn a_newer_version_is_told_only_when_asked_and_nobody_is_told_who_asks() {
     for (tag, says) in [("v99.1.2", "99.1.2 is out"), ("v0.0.1", ", the newest")] {
         let (url, served) = release(tag);
         let environment = [&service.secret()[..], &[("MDETAG_RELEASES_URL", url)]].concat();
-        // Without the flag the listener hears nothing: its first request is the one below.
+        // Without the flag the listener gets nothing: its first request is the one below.
         project.run_in(&environment, &["doctor"]).exits(0);
         let ran = project.run_in(&environment, &["doctor", "--check-version"]).exits(0);
         assert!(line(&ran, "version").contains(says), "{}", ran.out);

@@ -1,4 +1,4 @@
-//! Applying, interrupted: killed, stopped, limited, and two at once.
+//! Interrupted applies: killed, stopped, limited, and two at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::tenant::{id, policy, wait_until};
 const APPLY: [&str; 5] = ["apply", "--sandbox", "--auto-approve", "--sandbox-speed", "600"];
 const RESUME: [&str; 5] = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600"];
 
-/// A tenant in which every device is to get the value High, one call each.
+/// A tenant whose devices should all get the value High, with one call each.
 fn values(devices: usize) -> Project {
     let project = Project::with_policy(&policy("", "deviceValue: High"));
     project.devices(devices);
@@ -32,7 +32,7 @@ fn writes(project: &Project) -> BTreeMap<String, usize> {
     writes
 }
 
-/// Devices whose change the journal says an answer confirmed.
+/// Devices whose change an answer confirmed, by the journal.
 fn confirmed(journal: &[Value]) -> BTreeSet<String> {
     let ended = journal.iter().flat_map(|line| line["ended"].as_array().into_iter().flatten());
     let done = ended.filter(|ended| ended["outcome"] == "done");
@@ -45,7 +45,7 @@ fn a_run_killed_at_any_line_and_resumed_makes_every_change_once() {
     const CALLS: usize = 300;
     // A header, an intent and an answer for each call, the last word.
     let last = 2 + 2 * CALLS;
-    // More points, up to every line, are for whoever has the time.
+    // Set the variable to test more points, up to every line.
     let points = std::env::var("MDETAG_KILL_POINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let point = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -67,7 +67,7 @@ fn kill_and_resume(calls: usize, line: usize) -> String {
     let project = values(calls);
     let mut child = project.start(&APPLY);
     project.wait_for_lines(&mut child, line);
-    // Fails only where the run has just ended, which is fine as well.
+    // Fails only if the run has just ended, which is fine too.
     let _ = child.kill();
     child.wait().unwrap();
     let (before, sent) = (confirmed(&project.journal()), writes(&project));
@@ -76,7 +76,7 @@ fn kill_and_resume(calls: usize, line: usize) -> String {
     for device in &before {
         assert_eq!(sent[device], after[device], "confirmed and sent again, killed at line {line}");
     }
-    // A call whose answer nobody took down may be sent again; none is a third time.
+    // A call whose answer was not journalled may be sent again; none is sent a third time.
     assert!(after.values().all(|calls| *calls <= 2), "killed at line {line}");
     let total: usize = after.values().sum();
     assert!(total <= calls + 8, "{total} calls, killed at line {line}");
@@ -132,7 +132,7 @@ fn a_signal_before_the_first_write_ends_with_5_and_without_a_run() {
         let project = values(20);
         let slow = ["apply", "--sandbox", "--auto-approve", "--sandbox-fault", "throttle_long=list:always"];
         let mut reading = project.start(&[&slow[..], &["--format", format]].concat());
-        // The budget is drawn from before a call is sent, and after signals are listened to.
+        // The budget is used before a call is sent, and after signals are listened for.
         wait_until(&mut reading, || project.has_budget_of("list"));
         signal(&reading, name);
         let stopped = ran(reading.wait_with_output().unwrap()).exits(5);
@@ -248,7 +248,7 @@ fn an_apply_beside_drifts_never_fills_a_window_over_its_limit() {
 
 #[test]
 fn a_thousand_values_take_hardly_longer_than_the_limits_allow() {
-    // What this computer needs for a call counts as often as time is faster, so the strict bound is for slower runs:
+    // The time that this computer needs for a call is multiplied by the speed of time, so the strict bound is for slower runs:
     // MDETAG_PACE=20 takes half a minute.
     let pace: u32 = std::env::var("MDETAG_PACE").map_or(60, |text| text.parse().unwrap());
     let bound = if pace <= 30 { 1.05 } else { 1.25 };

@@ -1,4 +1,4 @@
-//! What `explain` tells about one device.
+//! The output of `explain` for one device.
 
 use crate::project::{Project, Ran};
 

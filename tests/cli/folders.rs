@@ -1,4 +1,4 @@
-//! The folder in which a command is typed changes nothing: not where state lies, and not how files are called.
+//! The working directory changes nothing: neither the place of the state nor the names of files.
 
 use crate::project::{Project, Ran, ran};
 
@@ -76,7 +76,7 @@ fn plans_and_reports_are_the_same_from_every_folder() {
                 .chain([format])
                 .collect();
             let told = in_folder(&project, folder, &words).exits(0).out;
-            // The page says when it was made.
+            // The page contains its creation time.
             told.replace(|scalar: char| scalar.is_ascii_digit(), "")
         });
         assert_eq!(texts[0], texts[1], "{format}");

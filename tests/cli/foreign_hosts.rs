@@ -1,4 +1,4 @@
-//! Where credentials may go: links, redirects and settings that lead elsewhere, with a server there that watches for them.
+//! Where credentials may be sent: links, redirects and settings that lead elsewhere, with a server there that records requests.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ fn project() -> Project {
     Project::with_policy(POLICY)
 }
 
-/// A host that is not the tenant's. It would answer everything, so that whoever asks it goes on.
+/// A host that is not the tenant's. It would answer everything, so a client that asks it would continue.
 fn trap() -> Fake {
     Fake::start(|_| Say::json(200, &json!({ "value": [], "access_token": "x.y.z" })))
 }
@@ -94,7 +94,7 @@ fn a_location_beside_a_good_answer_and_a_redirect_of_a_write_lead_nowhere() {
     was_not_asked(&trap);
 }
 
-/// Plans with these variables and gives the message.
+/// Plans with these variables, and returns the message.
 fn refused(project: &Project, variables: &[(&'static str, String)]) -> String {
     let secret: Environment =
         [("AZURE_TENANT_ID", "t-1"), ("AZURE_CLIENT_ID", "c-1"), ("AZURE_CLIENT_SECRET", "s")]
@@ -132,7 +132,7 @@ fn hosts_of_settings_are_named_by_the_environment() {
         }
         std::fs::remove_file(project.path().join("mdetag.yaml")).unwrap();
     }
-    // The environment vouches for a host, not for sending it a credential in the clear.
+    // The environment allows a host, but not sending it a credential unencrypted.
     let vouched = ("MDETAG_ALLOW_HOSTS", "other.example, evil.example.com".to_owned());
     let message = refused(&project, &[vouched, ("MDETAG_API_URL", "http://evil.example.com".to_owned())]);
     assert!(message.contains("plain http is for loopback addresses only"), "{message}");
@@ -160,7 +160,7 @@ fn a_loopback_host_that_only_a_file_names_gets_nothing() {
 fn a_host_that_the_environment_names_is_used() {
     let project = project();
     let service = Fake::listing(&json!({ "roles": [ROLES] }), json!({ "value": [] }));
-    // Reserved for documentation: nothing answers there, which shows that the setting was taken.
+    // Reserved for documentation: nothing answers there, which shows that the setting was used.
     let far = "https://192.0.2.1:9".to_owned();
     project.write(
         "mdetag.yaml",

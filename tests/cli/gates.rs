@@ -1,4 +1,4 @@
-//! Gates between waves: what fails one, what a failed one holds back, and that nothing but a person with a reason passes it.
+//! Gates between waves: what fails one, what a failed one holds back, and that only a person with a reason passes it.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const RESUME: [&str; 5] = ["apply", "--sandbox", "--resume", "--format", "json"]
 const OR_PLAN: [&str; 7] =
     ["apply", "--sandbox", "--resume", "--or-plan", "--auto-approve", "--format", "json"];
 
-/// Most of a wait has passed.
+/// Fast enough that most of a wait has passed.
 const FAST: [&str; 2] = ["--sandbox-speed", "600"];
 
 fn text(rollout: &str) -> String {
@@ -98,7 +98,7 @@ fn a_wave_that_an_untrusted_or_an_empty_read_left_unseen_fails_the_gate_evidence
 
 #[test]
 fn the_gates_of_a_run_s_first_part_judge_all_of_its_waves() {
-    // Each commit makes a gate or a wait of the first part more lenient before it has spoken.
+    // Each commit makes a gate or a wait of the first part more lenient before the gate was judged.
     let health = |rest: &str| HEALTH.replace("atMost: 20%", rest);
     for (first, later, gate) in [
         (HEALTH.to_owned(), health("atMost: 100%"), "health"),
@@ -241,7 +241,7 @@ fn what_was_allowed_holds_for_the_resumes_of_the_run() {
     hour(&project);
     project.run(&RESUME).exits(0);
     assert_eq!(tagged(&project).len(), 20);
-    // It is the run's, not the policies'.
+    // The gate belongs to the run, not to the policies.
     project.portal(|sandbox| {
         let devices: Vec<Value> = (30..40).map(|number| device(number, json!(["Own"]))).collect();
         sandbox.insert(&json!(devices)).unwrap();

@@ -1,4 +1,4 @@
-//! `groups --fetch`: the file of device groups from the service, and what it is worth.
+//! `groups --fetch`: the file of device groups from the service, and how far it can be trusted.
 
 use mdetag_sandbox::Route;
 use serde_json::json;

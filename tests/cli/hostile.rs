@@ -1,4 +1,4 @@
-//! Files that a person, an export or a stranger got wrong: a clear error, soon, on the right stream, and no panic.
+//! Files that a person, an export or a stranger got wrong: a clear error, quickly, on the right stream, and no panic.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::project::{Project, Ran};
 
 const POLICY: &str = "version: 1\nclaims: [T, \"o:*\"]\nrules:\n  - { name: all, select: { everything: true }, tags: [T, \"o:{computerDnsName}\"] }\n";
 
-/// Runs for people and for programs; both must end with 1 and say this.
+/// Runs for people and for programs; both must end with 1 and this message.
 #[track_caller]
 fn fails(project: &Project, words: &[&str], says: &str) {
     let start = Instant::now();
@@ -200,7 +200,7 @@ fn hostile_settings_are_refused_and_say_how_to_go_on() {
         project.write("mdetag.yaml", text);
         fails(&project, &["validate"], says);
     }
-    // What explains and repairs works beside a broken file.
+    // Commands that explain and repair work beside a broken file.
     project.run(&["validate", "--explain", "E0801"]).exits(0);
     project.run(&["schema", "mdetag"]).exits(0);
     project.run(&["completions", "bash"]).exits(0);

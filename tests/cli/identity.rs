@@ -1,4 +1,4 @@
-//! Signing in to a tenant that is served apart, as to a real one: each kind of credential, and each way to fail.
+//! Signing in to a separately served tenant, like a real one: each kind of credential, and each way to fail.
 
 use mdetag_sandbox::Route;
 use serde_json::json;
@@ -15,7 +15,7 @@ fn project() -> Project {
     Project::with_policy(POLICY)
 }
 
-/// Plans with these variables and gives the name of the credential in the log.
+/// Plans with these variables, and returns the credential's name in the log.
 #[track_caller]
 fn plans_with(service: &Service, project: &Project, environment: &[(&str, String)], source: &str) {
     let ran = project.run_in(environment, &["plan", "-v"]).exits(0);

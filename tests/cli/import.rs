@@ -1,4 +1,5 @@
-//! Import on the real binary: what it writes plans to zero changes, claims nothing unasked, and never comes from a short list.
+//! Import with the real binary: the plan of its set has no changes, it claims nothing unless asked, and it never uses an
+//! incomplete list.
 
 use crate::project::Project;
 

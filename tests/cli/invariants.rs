@@ -1,4 +1,4 @@
-//! Invariants: what is broken already is said and is drift; what would break refuses.
+//! Invariants: an already broken one is reported and is drift; a plan that would break one is refused.
 
 use crate::project::Project;
 
@@ -36,7 +36,7 @@ fn an_invariant_that_is_broken_already_is_drift_and_every_report_says_it() {
     }
     assert!(project.read("report.openmetrics").contains(r#"mdetag_invariant_broken{"#));
     assert!(project.read("report.junit").contains("<failure"), "{}", project.read("report.junit"));
-    // `plan` says it too, and what it plans is not held back by it.
+    // `plan` reports it too, and is not held back by it.
     let plan = project.run(&["plan", "--sandbox", "--detailed-exitcode"]).exits(0);
     assert!(plan.out.contains("`kept` is broken"), "{}", plan.out);
 }

@@ -1,4 +1,4 @@
-//! What a probe measured, used by `plan` and `apply`: what it changes, and when it does not count.
+//! The findings of a probe in `plan` and `apply`: what they change, and when they do not count.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use crate::probe::{DEVICE, probe, project, tenant};
 use crate::project::{Project, Ran};
 use crate::service::Service;
 
-/// Gives the device of the probe the tag that it has in another case.
+/// Gives the probe's device a tag that it has in another case.
 const TWIN: &str = "version: 1\nrules:\n  - { name: finance, select: { id: aa00000000000000000000000000000000000001 }, tags: [FINANCE] }\n";
 
 /// A tenant that folds tags, and a project that measured it.
@@ -260,7 +260,8 @@ fn few_tags_prove_themselves_where_bulk_answers_were_measured_to_show_nothing() 
     let last = calls.iter().rev().find(|call| call.path.starts_with("/api/")).unwrap();
     assert!(last.path.ends_with("/tags"), "the list is not read again: {}", last.path);
     assert!(tags(&service).contains(&"FINANCE".to_owned()));
-    // More devices than one read of the list is worth go by a bulk call, whose answer shows them by now.
+    // So many devices that single calls would cost more than one read of the list: they go by a bulk call, whose answer now shows
+    // them.
     service.sandbox.set("bulk_body", "full").unwrap();
     project.write(
         "policies/p.yaml",

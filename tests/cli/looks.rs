@@ -1,4 +1,4 @@
-//! `tags`, `devices`, `coverage`: looks at a recorded inventory before anything is written.
+//! `tags`, `devices`, `coverage`: views of a recorded inventory before anything is written.
 
 use crate::project::Project;
 

@@ -1,4 +1,4 @@
-//! Tags that a call of a run took along without meaning to: each is named with its device, and counted if it is not back.
+//! Tags that a call of a run removed by accident: each is named with its device, and counted if it is not back.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::tenant::{id, policy};
 const APPLY: [&str; 5] = ["apply", "--sandbox", "--auto-approve", "--sandbox-speed", "600"];
 const NO_PUT_BACK: &str = "forbidden=bulkTag:always+singleTag:always";
 
-/// Devices that are to get a value, which a `PATCH` sets and takes a tag along.
+/// Devices that should get a value, set by a `PATCH` that removes a tag by accident.
 fn values(devices: usize) -> Project {
     let project = Project::with_policy(&policy("", "deviceValue: High"));
     project.write("mdetag.yaml", "version: 1\nwrites: { values: both }\n");
@@ -16,7 +16,7 @@ fn values(devices: usize) -> Project {
     project
 }
 
-/// The words of an apply against a `PATCH` that loses tags.
+/// The arguments of an apply against a `PATCH` that loses tags.
 fn apply<'a>(faults: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     let faults = faults.iter().flat_map(|fault| ["--sandbox-fault", fault]);
     APPLY.into_iter().chain(faults).chain(more.iter().copied()).collect()
@@ -95,7 +95,7 @@ fn a_tag_that_was_put_back_is_named_with_its_device_too() {
 #[test]
 fn a_put_back_that_was_not_attempted_leaves_the_run_unfinished_and_a_resumed_one_makes_it() {
     let project = values(2);
-    // One value on the usual route, a read, a PATCH that loses the tag, and no call left for the tag.
+    // One value on the usual route, a read, a PATCH that loses the tag, and no call left to put it back.
     let stopped = project.run(&apply(&["patch_loses=value"], &["--max-calls", "3", "--format", "json"]));
     let document = stopped.exits(5).json();
     let device = loser(&project);
@@ -167,14 +167,14 @@ fn a_lost_tag_that_was_back_and_that_a_person_removed_since_is_owed_no_more() {
     assert_eq!(additions(&plan), []);
 }
 
-/// The tags of a device of which the rest is as the run wrote it.
+/// Sets the tags of a device; the rest is as the run wrote it.
 fn edit(project: &Project, device: &str, tags: Value) {
     let mut edited = crate::tenant::device(usize::from_str_radix(device, 16).unwrap(), tags);
     edited["deviceValue"] = json!("High");
     project.portal(|sandbox| sandbox.insert(&json!([edited])).unwrap());
 }
 
-/// A person puts the lost tag back and takes it away again, and reads saw each. Says which device it is.
+/// A person puts the lost tag back and removes it again, with a read after each. Returns the device.
 fn put_back_and_removed(project: &Project, drift: i32) -> String {
     let device = loser(project);
     let drift_now = |code| project.run(&["drift", "--sandbox", "-q"]).exits(code);
@@ -186,7 +186,7 @@ fn put_back_and_removed(project: &Project, drift: i32) -> String {
     device
 }
 
-/// Resumes the run and sees that it leaves the tag alone, says so, and journals nothing else.
+/// Resumes the run, which must leave the tag alone, say so, and journal nothing else.
 fn is_left_alone(project: &Project, device: &str) {
     let resumed = ["apply", "--resume", "--sandbox", "--sandbox-speed", "600", "--format", "json"];
     let document = project.run(&resumed).exits(0).json();
@@ -270,7 +270,7 @@ fn an_owed_tag_out_of_scope_is_told_by_each_plan() {
     assert!(message.contains(&name(&device)) && message.contains("Own"), "{message}");
 }
 
-/// Three devices that one `PATCH` each serves best, whose manual tag the service drops.
+/// Three devices that are best served by one `PATCH` each. The service drops their manual tag.
 fn combined(faults: &[&str]) -> (Project, Value) {
     let tags = "tags: [\"a:{deviceName}\", \"b:{deviceName}\"]\n    deviceValue: High";
     let project = Project::with_policy(&policy("\"a:*\", \"b:*\"", tags));

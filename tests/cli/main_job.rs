@@ -1,4 +1,4 @@
-//! Plan, apply, drift: what a newcomer runs.
+//! Plan, apply, drift: the first commands of a newcomer.
 
 use crate::project::Project;
 
@@ -14,7 +14,7 @@ fn reference() -> Project {
     project
 }
 
-/// A policy with loose caps: the tests that use it are about calls.
+/// A policy with loose caps, because its tests are about calls.
 const LOOSE: &str = "guard:\n  caps:\n    devices: { percent: 100, floor: 100000 }\n    additions: { percent: 100, floor: 100000 }\n    \
                      removals: { percent: 100, floor: 100000 }\n    removalsPerTag: { percent: 100, floor: 100000 }\n    \
                      values: { percent: 100, floor: 100000 }\n";
@@ -53,7 +53,7 @@ fn one_tag_on_1201_devices_takes_three_bulk_calls() {
     ));
     project.run(&["sandbox", "create", "--devices", "1201"]).exits(0);
     project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
-    // They are in flight side by side, so their order of arrival says nothing.
+    // They are in flight at the same time, so their order of arrival proves nothing.
     let mut sizes = bulk_sizes(&project);
     sizes.sort_unstable();
     assert_eq!(sizes, [201, 500, 500]);

@@ -1,4 +1,4 @@
-//! Many tenants: what `--out-dir` keeps, reviewed plans of all tenants, waves of tenants, and one report over all results.
+//! Many tenants: the files of `--out-dir`, reviewed plans of all tenants, waves of tenants, and one report over all results.
 
 use std::fs;
 
@@ -106,7 +106,7 @@ fn a_wave_of_tenants_waits_for_the_good_end_of_the_one_before() {
             ["apply", "--all-tenants", "--auto-approve", "--tenant-wave", number, "--out-dir", "results"];
         project.run_in(&environment, &[&words[..], more].concat())
     };
-    // Whoever forgets the flag does not walk around the waves.
+    // Forgetting the flag does not bypass the waves.
     let all = ["apply", "--all-tenants", "--auto-approve", "--out-dir", "all"];
     let forgotten = project.run_in(&environment, &all).exits(1);
     assert!(forgotten.err.contains("put tenants into waves (`guard.rollout.tenants`)"), "{}", forgotten.err);
@@ -125,7 +125,7 @@ fn a_wave_of_tenants_waits_for_the_good_end_of_the_one_before() {
     let name = ["alpha", "beta", "gamma"][first[0]];
     assert_eq!(result(&project, "results", name)["wave"], 1);
 
-    // A bad end of the first wave, and one by other policies, hold the second back.
+    // A bad end in the first wave, or one under other policies, holds back the second.
     let path = project.path().join("results").join(name).join("result.json");
     let good = fs::read_to_string(&path).unwrap();
     fs::write(&path, good.replace("\"exitCode\": 0", "\"exitCode\": 4")).unwrap();

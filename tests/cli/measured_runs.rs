@@ -1,4 +1,4 @@
-//! The same policy applied to services that differ, once without a profile and once with one: calls, time and outcomes.
+//! The same policy applied to different services, once without a profile and once with one: calls, time and outcomes.
 
 use std::collections::BTreeMap;
 
@@ -18,17 +18,17 @@ const POLICY: &str = "version: 1\nrules:\n  - { name: all, select: { everything:
                       - { name: twin, select: { id: aa00000000000000000000000000000000000001 }, tags: [FINANCE] }\n";
 const SETTINGS: &str = "version: 1\nbudget: { timeScale: 100000 }\nwrites: { values: both }\n";
 
-/// A service whose first device goes while the apply is under way.
+/// A service whose first device disappears during the apply.
 const GONE: &[&str] = &["bulk_unknown=reject_all"];
-/// The same, where refusals name nobody.
+/// The same, with refusals that name no device.
 const HIDDEN: &[&str] = &["bulk_unknown=reject_opaque"];
 
-/// How one apply went.
+/// The result of one apply.
 #[derive(Debug)]
 struct Applied {
     lists: usize,
     all: usize,
-    /// Seconds that the documented limits and the waits before reads of the list make of it at a tenant's speed.
+    /// Seconds at a tenant's speed, from the documented limits and the waits before reads of the list.
     seconds: u64,
     exit: i32,
     /// Changes that did not end as they should, and those that bounced.
@@ -44,7 +44,7 @@ impl Applied {
     }
 }
 
-/// How long the list is left to settle before it is read again: as the kept profile suggests, if there is one.
+/// The wait before the list is read again, as the stored profile suggests, if there is one.
 fn settle(project: &Project, service: &Service) -> u64 {
     let mut settings = Settings::default();
     let tenants = std::fs::read_dir(project.path().join(".mdetag/public")).into_iter().flatten().flatten();
@@ -61,7 +61,7 @@ fn settle(project: &Project, service: &Service) -> u64 {
     settings.writes.settle.as_secs()
 }
 
-/// What these calls take at a tenant's speed: the limits of each lane, lanes side by side, and a wait before each read that
+/// The duration of these calls at a tenant's speed: the limits of each lane, lanes in parallel, and a wait before each read that
 /// follows a write.
 fn seconds(made: &[LoggedCall], settle: u64) -> u64 {
     let mut lanes: BTreeMap<&str, u64> = BTreeMap::new();

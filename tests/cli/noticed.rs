@@ -1,4 +1,4 @@
-//! What ordinary runs note of the service for free: which forms its answers have, and never a word of its own.
+//! Observations of the service by ordinary runs: the forms of its answers, and never its own words.
 
 use mdetag_sandbox::{LoggedCall, Route};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::service::{Fake, Say, Service};
 const POLICY: &str = "version: 1\nclaims: [zebra-1, Finance]\nrules:\n  - { name: all, select: { everything: true }, tags: [zebra-1], deviceValue: High }\n";
 const ROLES: [&str; 2] = ["Machine.Read.All", "Machine.ReadWrite.All"];
 
-/// What is kept of the only tenant.
+/// The stored observations of the only tenant.
 fn kept(project: &Project) -> String {
     let tenants = std::fs::read_dir(project.path().join(".mdetag/public")).unwrap();
     std::fs::read_to_string(tenants.flatten().next().unwrap().path().join("service.json")).unwrap()
@@ -119,7 +119,7 @@ fn a_read_that_is_refused_tells_how_the_service_refuses() {
     }
 }
 
-/// A service that plants a word wherever it can.
+/// A service that inserts a word wherever it can.
 fn planting() -> Fake {
     let device = json!({
         "id": "planted01", "computerDnsName": "planted02.example", "machineTags": ["planted03"],
@@ -180,9 +180,9 @@ fn what_is_noted_holds_no_word_of_the_service() {
     );
 }
 
-/// The calls of some commands, without their times, sorted: several are under way at once.
+/// The calls of some commands, without their times, sorted, because several are in flight at once.
 fn called(service: &Service, before: usize) -> Vec<String> {
-    // The devices of each sandbox were last seen at times of its own.
+    // The devices of each sandbox were last seen at different times.
     let timeless = |query: &str| {
         let words = query.split("%20").map(|word| if word.starts_with("20") { "TIME" } else { word });
         words.collect::<Vec<_>>().join(" ")

@@ -1,5 +1,5 @@
-//! Notifications, with the real binary and a receiver on loopback: when one is sent, what it holds, and that a receiver which
-//! fails changes nothing about how the command ends.
+//! Notifications with the real binary and a receiver on loopback: when one is sent, its content, and that a failing receiver does
+//! not change the command's end.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::project::{Project, Ran};
 use crate::service::{Fake, Say, nobody};
 use crate::tenant::policy;
 
-/// A part of the address that nobody may see.
+/// A part of the address that must never appear.
 const SECRET: &str = "s3cret-of-the-hook";
 
 fn project(notify: &str) -> Project {
@@ -17,7 +17,7 @@ fn project(notify: &str) -> Project {
     project
 }
 
-/// Runs with the address of a hook, which must not be seen.
+/// Runs with the address of a hook, which must not appear anywhere.
 fn run(project: &Project, address: &str, words: &[&str]) -> Ran {
     let address = format!("{address}/hooks/{SECRET}");
     let ran = project.run_in(&[("MDETAG_HOOK_OPS", address)], words);
@@ -30,7 +30,7 @@ fn receiver(status: u16) -> Fake {
     Fake::start(move |_| Say::json(status, &json!({ "you": SECRET })))
 }
 
-/// The only message that came.
+/// The only received message.
 fn message(receiver: &Fake) -> Value {
     let seen = receiver.seen();
     assert_eq!(seen.len(), 1, "{seen:?}");
@@ -83,7 +83,7 @@ fn apply_tells_what_changed_with_the_run_and_the_job() {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(text.contains(ran.json()["runId"].as_str().unwrap()), "{text}");
-    // Nothing differs any more: nothing changed, so nobody is told.
+    // Nothing differs any more, so nothing changed and no message is sent.
     project.run_in(&environment, &["apply", "--sandbox", "--auto-approve"]).exits(0);
     assert_eq!(receiver.seen().len(), 1);
 }
@@ -115,7 +115,7 @@ fn a_failure_is_told_without_names_that_could_render() {
     run(&project, &receiver.url, &["drift", "--sandbox"]).exits(1);
     let text = message(&receiver).to_string();
     assert!(text.contains("E9000") && text.contains("failed on default"), "{text}");
-    // Words that do not fit together were told to the shell.
+    // The shell already has the message about arguments that do not fit together.
     run(&project, &receiver.url, &["drift", "--sandbox", "--report", "nonsense"]).exits(1);
     assert_eq!(receiver.seen().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! What needs no tenant.
+//! Commands that need no tenant.
 
 use crate::project::Project;
 

@@ -1,9 +1,9 @@
-//! One policy set, whichever way its root is named: caps of a day, approvals, waits and what is kept of sources all hold.
+//! One policy set, however its root is named: day caps, approvals, waits and stored counts of sources all apply.
 
 use crate::project::Project;
 use crate::tenant::policy;
 
-/// Arguments that name the set at `policies`, which holds one file at its top.
+/// Arguments that name the set at `policies`, which has one file at its top.
 const SPELLINGS: [&[&str]; 5] = [
     &["policies/p.yaml"],
     &["policies", "policies/p.yaml"],
@@ -12,7 +12,7 @@ const SPELLINGS: [&[&str]; 5] = [
     &["."],
 ];
 
-/// Everything but these devices carries the tag.
+/// Everything except these devices carries the tag.
 fn without(ids: &[String], guard: &str) -> String {
     let ids: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
     format!(

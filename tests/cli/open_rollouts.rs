@@ -1,4 +1,4 @@
-//! Open rollouts: what ends one, what a journal with lost lines leaves open, and how a resume tells of several.
+//! Open rollouts: what ends one, what remains open after a journal lost lines, and how a resume reports several.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn journal(project: &Project, run: &str) -> PathBuf {
     project.journals()[0].with_file_name(format!("{run}.jsonl"))
 }
 
-/// Cuts a journal after so many lines.
+/// Cuts a journal after this many lines.
 fn cut(project: &Project, run: &str, lines: usize) {
     let path = journal(project, run);
     let text = std::fs::read_to_string(&path).unwrap();
@@ -64,7 +64,7 @@ fn a_revert_of_which_something_is_left_keeps_the_rollout_open() {
         assert_eq!(tagged(&project), 10, "{words:?}: {hourly}");
         let resumed = project.run(&["apply", "--sandbox", "--resume", &run]).exits(1);
         assert!(resumed.err.contains("began to undo it"), "{}", resumed.err);
-        // The rest is undone, and that ends it.
+        // Undoing the rest ends it.
         project.run(&["revert", &run, "-o", "undo.json", "--sandbox"]).exits(0);
         project.run(&UNDO).exits(0);
         assert_eq!((open(&project), tagged(&project)), (json!([]), 0), "{words:?}");
@@ -105,7 +105,7 @@ fn a_journal_of_its_first_line_alone_keeps_the_devices_of_its_waves() {
 fn a_run_killed_before_its_first_wave_is_resumed() {
     let (project, run) = project();
     cut(&project, &run, 1);
-    // Nothing was written, as after a kill right behind the first line.
+    // Nothing was written, as after a kill right after the first line.
     project.portal(|sandbox| {
         let devices: Vec<Value> = (0..20).map(|number| device(number, json!(["Own"]))).collect();
         sandbox.insert(&json!(devices)).unwrap();

@@ -1,4 +1,4 @@
-//! Tags that the registry or a dynamic rule holds: with `writes.origins` hunting names them before anything is written.
+//! Tags that the registry or a dynamic rule sets: with `writes.origins`, hunting names them before anything is written.
 
 use mdetag_sandbox::Route;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::service::Service;
 
 const POLICY: &str = "version: 1\nclaims: [Old]\n";
 
-/// Three devices with the tag that should go, of three origins.
+/// Three devices with the tag to remove, from three origins.
 fn service(faults: &[&str]) -> Service {
     let service = Service::start(faults);
     let device = |number: u64, origin: serde_json::Value| {

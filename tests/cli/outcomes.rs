@@ -1,4 +1,4 @@
-//! How changes end where the service is in the way: unknown ids, other origins, forbidden routes, faults, lost trust.
+//! The outcomes of changes if the service interferes: unknown ids, other origins, forbidden routes, faults, lost trust.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::tenant::{device, id, policy, wait_until};
 const APPLY: [&str; 7] =
     ["apply", "--sandbox", "--auto-approve", "--format", "json", "--sandbox-speed", "600"];
 
-/// Runs an apply with these faults; the document and the exit code.
+/// Runs an apply with these faults, checks the exit code, and returns the document.
 fn apply(project: &Project, faults: &[&str], code: i32) -> Value {
     let faults = faults.iter().flat_map(|fault| ["--sandbox-fault", fault]);
     let words: Vec<&str> = APPLY.into_iter().chain(faults).collect();
@@ -34,7 +34,7 @@ fn count(document: &Value, outcome: &str) -> u64 {
 fn one_unknown_id_among_500_is_reported_and_the_others_are_done() {
     for (way, extra) in [("reject_all", 3), ("reject_opaque", 20)] {
         let project = tagged(500);
-        // The device goes between the read and the write: the second list answer would not have it.
+        // The device disappears between the read and the write: the second list answer would not have it.
         let faults = [format!("bulk_unknown={way}"), "after_page=1:delete".to_owned()];
         let faults: Vec<&str> = faults.iter().map(String::as_str).collect();
         let document = apply(&project, &faults, 0);
@@ -80,7 +80,7 @@ fn what_is_forbidden_altogether_fails_with_4_and_few_calls() {
 fn a_token_that_ends_in_the_middle_is_renewed() {
     let project = Project::with_policy(&policy("", "deviceValue: High"));
     project.devices(60);
-    // Far apart: with eight calls in flight, a call that is sent again must not be the next to meet an expired token.
+    // Far apart: with eight calls in flight, a repeated call must not be the next to meet an expired token.
     let document = apply(&project, &["token_expired=setValue:3+setValue:40"], 0);
     assert_eq!(count(&document, "done"), 60);
     assert!(project.calls("default", "token").len() >= 2);
@@ -135,7 +135,7 @@ fn answers_without_devices_are_read_again() {
     }
 }
 
-/// A tenant in which a policy takes off a tag that the registry of three of its devices sets.
+/// A tenant whose policy removes a tag that the registry of three devices sets.
 fn held() -> Project {
     let project = tagged(3);
     let devices: Vec<Value> = (0..3)
@@ -149,7 +149,7 @@ fn held() -> Project {
     project
 }
 
-/// An acceptance may come later: the policies count as the same, so nothing is tried again because of it.
+/// An acceptance may be added later: the policies count as the same, so nothing is tried again because of it.
 fn accepted_changes_are_no_drift_and_stay_contested(project: &Project, drift: &Value, writes: usize) {
     let guarded = policy("New, Old", "tags: [New]");
     let accept = |entry: &str| {
@@ -179,7 +179,7 @@ fn accepted_changes_are_no_drift_and_stay_contested(project: &Project, drift: &V
 #[test]
 fn a_tag_of_the_registry_bounces_and_after_three_runs_six_hours_apart_is_contested() {
     let project = held();
-    // A person who puts it back at once, even often, makes nothing contested: runs count that are apart.
+    // A person who puts it back at once, even often, makes nothing contested, because only runs that are apart count.
     for quick in [3, 2, 1] {
         for _ in 0..quick {
             let document = apply(&project, &[], 4);
@@ -255,7 +255,7 @@ fn a_value_is_foreign_unless_apply_itself_read_it_before_the_write() {
     };
     set("High");
     project.run(&["plan", "--sandbox", "-o", "plan.json"]).exits(0);
-    // What the review saw is not what apply reads.
+    // The value differs between the review and the apply's read.
     set("Normal");
     let lagging = ["--sandbox-fault", "visible_after_s=86400"];
     project.run(&[&["apply", "--sandbox", "plan.json"][..], &lagging].concat()).exits(0);

@@ -1,4 +1,4 @@
-//! `-o` and `--report`: what is a file is replaced, what is none is written into.
+//! `-o` and `--report`: files are replaced, anything else is written directly.
 
 use crate::project::Project;
 
@@ -13,7 +13,7 @@ fn project() -> Project {
     project
 }
 
-/// Formats that can hold findings, and their files.
+/// Formats that can contain findings, and their files.
 const FINDINGS: [(&str, &str); 6] = [
     ("json", "r.json"),
     ("sarif", "r.sarif"),
@@ -23,7 +23,7 @@ const FINDINGS: [(&str, &str); 6] = [
     ("codequality", "r.quality"),
 ];
 
-/// Runs with a report of each format that can hold findings; each file has to name the code.
+/// Runs with a report of each format that can contain findings; each file must name the code.
 fn reports_findings(project: &Project, words: &[&str], code: &str) {
     let reports = FINDINGS.map(|(format, file)| format!("--report={format}={file}"));
     let mut all: Vec<&str> = words.iter().copied().chain(reports.iter().map(String::as_str)).collect();

@@ -1,4 +1,4 @@
-//! `mdetag doctor --probe`: what it measures, what it leaves, and whom it refuses.
+//! `mdetag doctor --probe`: what it measures, what it leaves behind, and which devices it refuses.
 
 use std::process::Stdio;
 
@@ -13,7 +13,7 @@ const POLICY: &str =
 pub(crate) const DEVICE: &str = "aa00000000000000000000000000000000000001";
 pub(crate) const NAME: &str = "pc-probe.contoso.com";
 
-/// A tenant with one device more, which has two manual tags.
+/// A tenant with one more device, which has two manual tags.
 pub(crate) fn tenant(faults: &[&str]) -> Service {
     let service = Service::start(faults);
     let device = json!({
@@ -24,7 +24,7 @@ pub(crate) fn tenant(faults: &[&str]) -> Service {
     service
 }
 
-/// A project whose waits are short.
+/// A project with short waits.
 pub(crate) fn project(policy: &str) -> Project {
     let project = Project::with_policy(policy);
     project.write("mdetag.yaml", "version: 1\nbudget: { timeScale: 100000 }\n");
@@ -53,7 +53,7 @@ pub(crate) fn calls(service: &Service) -> Vec<LoggedCall> {
     service.sandbox.calls().into_iter().filter(api).collect()
 }
 
-/// Nothing but the device, scratch tags, its own tags and its value was named in any write.
+/// Writes named only the device, scratch tags, its own tags and its value.
 #[track_caller]
 fn only_the_device_was_touched(calls: &[LoggedCall]) {
     for call in calls.iter().filter(|call| call.route.writes()) {
@@ -127,7 +127,7 @@ fn doctor_shows_what_was_measured_and_a_second_probe_what_changed() {
     let service = tenant(&[]);
     let project = project(POLICY);
     let ran = project.run_in(&service.secret(), &["doctor"]).exits(0);
-    // What is assumed is told before anything is measured.
+    // The assumptions are shown before anything is measured.
     let row = ran.out.lines().find(|line| line.contains("tagCase")).unwrap();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["tagCase", "sensitive", "not", "measured"]);
     let ran = probe(&project, &service, &[]).exits(0);
@@ -195,7 +195,7 @@ fn a_probe_is_a_run_of_its_own_kind() {
     assert!(about.out.contains("probe of the service"), "{}", about.out);
 }
 
-/// Runs a probe and kills it without warning once its journal has so many lines; whether it was still at work then.
+/// Runs a probe, kills it when its journal has this many lines, and returns whether it was still working.
 fn killed_at(project: &Project, service: &Service, lines: usize) -> bool {
     let words = ["doctor", "--probe", NAME, "--auto-approve"];
     let mut command = project.command(&words);
@@ -295,7 +295,7 @@ fn what_is_shared_holds_no_name_id_tag_or_token() {
     let service = tenant(&[]);
     let project = project(POLICY);
     probe(&project, &service, &["--share", "profile.json"]).exits(0);
-    // Whoever can write the state cannot have it given away.
+    // Whoever can write the state must not be able to get it shared.
     let state = std::fs::read_dir(project.path().join(".mdetag/public")).unwrap().flatten().next().unwrap();
     let path = state.path().join("service.json");
     let kept = std::fs::read_to_string(&path).unwrap().replace("GET a device by its id", "Planted");
@@ -366,7 +366,7 @@ fn a_probe_that_is_interrupted_by_a_signal_is_put_right() {
         let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
         assert!(signalled.unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(5), "after line {lines}");
-        // A probe that a signal ends cleans up by itself; the clean-up finds what it may have left.
+        // A probe that is ended by a signal cleans up itself; the clean-up finds what it may have left.
         project.run_in(&service.secret(), &["doctor", "--probe-cleanup", "--auto-approve"]).exits(0);
         assert_eq!(devices(&service), before, "after line {lines}");
         only_the_device_was_touched(&calls(&service));

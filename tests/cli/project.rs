@@ -1,4 +1,4 @@
-//! A project in a folder of its own, and the real binary run in it.
+//! A project in its own folder, with the real binary.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub(crate) struct Project {
     folder: tempfile::TempDir,
 }
 
-/// How one run ended.
+/// The result of one run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -20,7 +20,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// The exit code must be this; shows everything where it is not.
+    /// Checks the exit code; shows everything if it is another.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Ran {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
@@ -33,7 +33,7 @@ impl Ran {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.out, self.err))
     }
 
-    /// Both streams must be free of what no user should see.
+    /// Both streams must be free of anything that no user should see.
     #[track_caller]
     pub(crate) fn is_for_people(&self) {
         for text in [&self.out, &self.err] {
@@ -75,7 +75,7 @@ impl Project {
         std::fs::read_to_string(self.path().join(path)).expect("a file")
     }
 
-    /// A command that sees nothing of this machine's environment but what it needs.
+    /// A command without this computer's environment, except what it needs.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(program());
         command
@@ -105,7 +105,7 @@ impl Project {
     }
 }
 
-/// The program under test: `MDETAG_PROGRAM` names another than the one that was just built, such as one for Windows under Wine.
+/// The program under test: `MDETAG_PROGRAM` names another than the one just built, such as the Windows one under Wine.
 pub(crate) fn program() -> OsString {
     std::env::var_os("MDETAG_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_mdetag").into())
 }

@@ -1,4 +1,4 @@
-//! A plan file proposes; what is written comes from the policies, the state and the tenant at hand.
+//! A plan file only proposes changes; the current policies, state and tenant decide what is written.
 
 use mdetag_core::plan::{digest, document};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::project::{Project, Ran};
 use crate::tenant::{device, id, policy};
 
-/// A file of the project with these keys of a plan replaced, and the digest that goes with them.
+/// A file of the project with these keys of a plan replaced, and the matching digest.
 fn forge(project: &Project, from: &str, to: &str, change: impl FnOnce(&mut Value)) {
     let mut plan: Value = serde_json::from_str(&project.read(from)).unwrap();
     change(&mut plan);
@@ -113,7 +113,7 @@ fn a_plan_of_a_part_of_the_policies_is_refused() {
     project.devices(3);
     project.run(&["plan", "--sandbox", "policies/a.yaml", "-o", "part.json"]).exits(0);
     refused(&project, &["apply", "--sandbox", "part.json"], &["policies/p.yaml"]);
-    // Whoever applies may choose the policies; whoever wrote the plan may not.
+    // The person who applies may choose the policies; the author of the plan may not.
     project.run(&["apply", "--sandbox", "part.json", "policies/a.yaml"]).exits(0);
 }
 

@@ -1,4 +1,4 @@
-//! What files of the repository may name: files of the repository. Nothing else is read, and no line of it is shown.
+//! Files of the repository may only name files of the repository. Nothing else is read, and no line of it is shown.
 
 use crate::project::{Project, Ran};
 
@@ -42,7 +42,7 @@ fn settings_that_link_out_of_the_repository_are_refused_unread() {
         let project = project();
         std::os::unix::fs::symlink(target, project.path().join("repo/mdetag.yaml")).unwrap();
         READERS.iter().for_each(|words| refused(&project, words, "mdetag.yaml"));
-        // Without a repository, the file's own folder is the border.
+        // Without a repository, the file's own folder is the limit.
         let outer = project.path().join("alone");
         std::fs::create_dir(&outer).unwrap();
         std::os::unix::fs::symlink(target, outer.join("mdetag.yaml")).unwrap();

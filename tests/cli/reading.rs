@@ -1,4 +1,4 @@
-//! Reads that show nothing, or not what they should: every command says so before anybody believes them.
+//! Reads that show nothing, or the wrong thing: every command says so before anybody trusts them.
 
 use serde_json::json;
 

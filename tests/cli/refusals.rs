@@ -1,4 +1,4 @@
-//! Every way in which a sign-in or a token fails, with the words that a person then reads: what happened and what to do.
+//! Every way in which a sign-in or a token fails, with the message: what happened and what to do.
 
 use mdetag_sandbox::Route;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ type Variable<'v> = (&'static str, &'v str);
 
 const OTHER: &str = "66666666-7777-8888-9999-000000000000";
 
-/// A project whose waits are a thousandth: retries of the sign-in take seconds otherwise.
+/// A project with waits of a thousandth, because retries of the sign-in would take seconds.
 fn project() -> Project {
     let project = Project::with_policy(POLICY);
     project.write("mdetag.yaml", "version: 1\nbudget: { timeScale: 1000 }\n");
@@ -187,13 +187,13 @@ fn another_tenant_than_the_pinned_one_is_refused_before_any_call() {
     let service = Service::start(&[]);
     let project = project();
     project.write("policies/p.yaml", &format!("{POLICY}guard: {{ tenantId: {OTHER} }}\n"));
-    // Exit 3 of `drift` would mean nothing to those who wait for 2.
+    // Exit 3 of `drift` would mean nothing to a job that waits for 2.
     for (words, code) in [(&["plan"][..], 3), (&["apply", "--auto-approve"], 3), (&["drift"], 1)] {
         let ran = project.run_in(&service.secret(), words).exits(code);
         reads(&ran, &[&format!("guard.tenantId is {OTHER}"), "choose the right profile with --tenant"]);
     }
     assert_eq!(service.sandbox.calls().len(), 0);
-    // A managed identity says only in its token which tenant it is of.
+    // A managed identity names its tenant only in its token.
     let identity =
         [service.hosts(), vec![("AZURE_POD_IDENTITY_AUTHORITY_HOST", service.url.clone())]].concat();
     let ran = project.run_in(&identity, &["plan"]).exits(3);

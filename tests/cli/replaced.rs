@@ -1,4 +1,4 @@
-//! A tag stays as long as the tag that comes instead of it is not on the device, whoever took that away.
+//! A tag stays until its replacement is on the device, whoever removed the replacement.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::tenant::{LOOSE, device};
 const APPLY: [&str; 7] =
     ["apply", "--sandbox", "--auto-approve", "--format", "json", "--sandbox-speed", "600"];
 
-/// Three devices with these tags, and a policy that gives them another.
+/// Three devices with these tags, and a policy that replaces them.
 fn tenant(owned: &str, wanted: &str, live: &[&str]) -> Project {
     let project = Project::with_policy(&format!(
         "version: 1\nscope: {{ everything: true }}\n{owned}\nrules:\n  - name: all\n    select: {{ everything: true }}\n    tags: [{wanted}]\n{LOOSE}"
@@ -113,7 +113,7 @@ fn a_resumed_run_removes_nothing_on_the_strength_of_an_addition_that_a_person_un
             project.run(&["apply", "--resume", "--sandbox", "--format", "json", "--sandbox-speed", "600"]);
         assert_eq!(tags(&project), vec![vec!["grp-a"]; 3], "{resumed:?}");
         resumed.exits(5);
-        // For an hour the list may only lag; then what a person did is planned against.
+        // For an hour the list may just be late; after that, a person's edit is planned against.
         six_hours_later(&project);
         apply(&project, &[], 0);
         assert_eq!(tags(&project), vec![vec!["grp-b"]; 3]);

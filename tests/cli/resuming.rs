@@ -1,4 +1,4 @@
-//! `apply --resume` without a run id, and `--or-plan` where nothing can be resumed.
+//! `apply --resume` without a run id, and `--or-plan` if nothing can be resumed.
 
 use serde_json::Value;
 
@@ -127,7 +127,7 @@ fn a_reviewed_plan_bounds_what_is_planned_anew_and_the_new_plan_is_left_to_revie
     assert_eq!(id_of(&rest), id_of(&first), "it is the same run");
     assert_eq!((tagged(&project, "One"), tagged(&project, "Two"), tagged(&project, "Three")), (4, 4, 0));
     assert!(rest.err.contains("`mdetag apply new.json --sandbox`"), "{}", rest.err);
-    // Nothing is unfinished now, and nobody has reviewed what is left.
+    // Nothing is unfinished now, and nobody has reviewed the rest.
     let again = project.run(&[&OR_PLAN[..], &["-o", "again.json"]].concat()).exits(5);
     assert_eq!(tagged(&project, "Three"), 0, "{}", again.err);
     for plan in ["new.json", "again.json"] {

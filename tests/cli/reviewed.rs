@@ -1,4 +1,4 @@
-//! Reviewed plans: applied as far as they still fit, refused with a way on where they do not.
+//! Reviewed plans: applied as far as they still fit, otherwise refused with the way to continue.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::tenant::{device, id, policy};
 
 const RULE: &str = "tags: [New]\n    deviceValue: High";
 
-/// Six kinds of devices by number modulo six; every one with the unmanaged tag `Own` and the claimed `Old`.
+/// Six kinds of devices by number modulo six; each with the unmanaged tag `Own` and the claimed `Old`.
 fn reviewed(devices: usize) -> Project {
     let project = Project::with_policy(&policy("New, Old", RULE));
     project.devices(0);
@@ -42,14 +42,14 @@ fn only_what_was_reviewed_and_is_still_wanted_is_applied_and_twice_does_nothing(
                     done["deviceValue"] = "High".into();
                     done
                 }
-                // Somebody has added what another plan would take away, and a tag that nobody claims.
+                // Somebody has added a tag that another plan would remove, and one without a claim.
                 1 => device(number, json!(["Own", "Old", "person"])),
                 // Somebody has done a part.
                 _ => device(number, json!(["Own"])),
             })
             .collect();
         sandbox.insert(&json!(changed)).unwrap();
-        // A new device is wanted and was not reviewed; one that was reviewed is gone.
+        // A new device is wanted and was not reviewed; a reviewed one is gone.
         sandbox.insert(&device(60, json!(["Own", "Old"]))).unwrap();
         sandbox.delete(&[&id(59)]).unwrap();
     });
@@ -87,7 +87,7 @@ fn only_what_was_reviewed_and_is_still_wanted_is_applied_and_twice_does_nothing(
     assert!(human.out.contains("not reviewed") || human.out.contains("next plan"), "{}", human.out);
 }
 
-/// Applying must be refused, with these words, and nothing may be written.
+/// Applying must be refused with this message, and nothing may be written.
 #[track_caller]
 fn refused(project: &Project, words: &[&str], says: &[&str]) -> Ran {
     let ran = project.run(words).exits(1);
@@ -126,7 +126,7 @@ fn a_plan_that_is_too_old_or_from_the_future_is_refused() {
     let text = project.read("plan.json");
     let document: Value = serde_json::from_str(&text).unwrap();
     let created = document["createdAt"].as_str().unwrap().to_owned();
-    // The moment of creation stands outside the digest.
+    // The creation time is outside the digest.
     edit(&project, &format!("\"createdAt\": \"{created}\""), "\"createdAt\": \"2020-01-01T00:00:00Z\"");
     refused(&project, &APPLY, &["old", "--plan-max-age", "new"]);
     edit(&project, &format!("\"createdAt\": \"{created}\""), "\"createdAt\": \"2199-01-01T00:00:00Z\"");
@@ -187,7 +187,7 @@ fn recorded_inputs_are_refused_by_apply_unless_the_tenant_is_a_sandbox() {
 #[test]
 fn a_tag_that_a_person_adds_between_plan_and_apply_or_during_it_survives() {
     const DEVICES: usize = 90;
-    // Tags of their own make devices worth combining.
+    // Different tags make devices worth combining.
     let rule = "tags: [\"one/{computerDnsName}\", \"two/{computerDnsName}\"]\n    deviceValue: High";
     for (settings, route) in [
         ("version: 1\n", "bulkTag"),
@@ -206,7 +206,7 @@ fn a_tag_that_a_person_adds_between_plan_and_apply_or_during_it_survives() {
         let faults = ["--sandbox-speed", "60", "--sandbox-fault", "latency_ms=20"];
         let mut apply = project.start(&[&["apply", "--sandbox", "plan.json"][..], &faults].concat());
         project.wait_for_lines(&mut apply, 20);
-        // The last devices' turn has not come: what is written there now is read before it is written over.
+        // The last devices come later: edits made there now are read before they would be overwritten.
         edit(&["Own", "Old", "during"], 60..DEVICES);
         let sent = project.calls("default", route).len();
         ran(apply.wait_with_output().unwrap()).exits(0);

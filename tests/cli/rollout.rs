@@ -120,7 +120,7 @@ fn a_wait_beyond_the_time_limit_ends_at_once() {
     assert!(told.out.contains("to continue: mdetag apply --resume --sandbox\n"), "{}", told.out);
 }
 
-/// A fleet of which every third device is as `damage` says.
+/// A fleet in which `damage` changes every third device.
 fn damaged(project: &Project, damage: impl Fn(&mut Value)) {
     let mut fleet = String::new();
     for number in 0..120 {
@@ -137,7 +137,7 @@ fn damaged(project: &Project, damage: impl Fn(&mut Value)) {
     project.run(&["sandbox", "create", "--fleet", "fleet.ndjson"]).exits(0);
 }
 
-/// Takes `Old` from every device and gives `Zebra`, in waves.
+/// Removes `Old` from every device and adds `Zebra`, in waves.
 fn swap() -> Project {
     let text = policy("Zebra", "waves: [25, 50%, 100%]")
         .replace("    tags:", "    removeTags: [Old]\n    tags:")
@@ -152,7 +152,7 @@ const FAST: [&str; 2] = ["--sandbox-speed", "60"];
 #[test]
 fn a_bad_wave_stops_the_rollout_and_only_a_person_or_a_revert_goes_on() {
     let project = swap();
-    // Something else gives every third device the tag that is to go.
+    // Another origin gives every third device the tag to remove.
     damaged(&project, |device| device["registryTag"] = "Old".into());
     project.run(&["plan", "--sandbox", "-o", "plan.json"]).exits(0);
     let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();

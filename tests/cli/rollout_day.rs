@@ -1,4 +1,4 @@
-//! Rollouts as the sandbox's clock goes on: what is written before a wave is due, and what an hourly job writes meanwhile.
+//! Rollouts over time on the sandbox's clock: what is written before a wave is due, and what an hourly job writes meanwhile.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn pass(project: &Project, span: Duration) {
     project.portal(|sandbox| sandbox.advance(span).unwrap());
 }
 
-/// How many devices a wave of a plan has in it, and which.
+/// The number of devices in each wave of a plan, and their ids.
 fn waves(plan: &Value) -> Vec<BTreeSet<String>> {
     let changes = plan["changes"].as_array().unwrap();
     let of = |wave: u64| {
@@ -76,11 +76,11 @@ fn an_hourly_job_writes_other_devices_for_a_day_and_none_of_the_unwritten_waves(
     let waves = waves(&serde_json::from_str(&project.read("plan.json")).unwrap());
     let first = apply(&project, &["plan.json"], 6);
     let mut written = waves[0].clone();
-    // A little more than the hour within which the list may still lag behind a write.
+    // A little more than the hour in which the list may lag behind a write.
     let step = HOUR + Duration::from_secs(60);
     for hour in 1..24 {
         pass(&project, step);
-        // A device that is enrolled meanwhile, and another one of the first wave that somebody edits.
+        // A device that is enrolled meanwhile, and one of the first wave that somebody edits.
         let enrolled = 200 + hour;
         let edited = usize::from_str_radix(waves[0].iter().nth(hour).unwrap(), 16).unwrap();
         project.portal(|sandbox| {
@@ -154,7 +154,7 @@ fn a_rollout_that_a_gate_stopped_keeps_no_other_from_its_wave_and_is_told() {
         (&second["runId"], &json!("health")),
         "{stopped}"
     );
-    // The older one is due; what ends with 4 is that the newer waits for a person.
+    // The older one is due; the exit code 4 is because the newer waits for a person.
     let went_on = apply(&project, &["--resume"], 4);
     assert_eq!((&went_on["runId"], tagged(&project).len()), (&first["runId"], 25 + 120), "{went_on}");
     assert_eq!(went_on["outcomes"]["done"], 120, "{went_on}");
@@ -162,7 +162,7 @@ fn a_rollout_that_a_gate_stopped_keeps_no_other_from_its_wave_and_is_told() {
     assert_eq!((&again["runId"], &again["gate"]["gate"]), (&second["runId"], &json!("health")), "{again}");
 }
 
-/// A rollout as this test expects it: its waves, and from which minute each may be written.
+/// A rollout as this test expects it: its waves, and the minute from which each may be written.
 struct Expected {
     waves: Vec<BTreeSet<String>>,
     written: usize,
@@ -185,7 +185,7 @@ fn an_hourly_job_that_opens_rollouts_of_its_own_and_an_hourly_resume_write_each_
             });
             number += 30;
         }
-        // The schedule of waves, then the hourly job.
+        // The scheduled job for waves, then the hourly job.
         if hour > 0 {
             let due = rollouts.iter_mut().rev().find(|rollout| rollout.written < 3 && rollout.due <= now);
             if let Some(rollout) = due {

@@ -1,9 +1,8 @@
-//! The commands that documents print: each is run, ends as its document says, and prints what the screen beside it shows.
+//! The commands in documents: each is run, ends as its document says, and prints the screen beside it.
 //!
-//! A fence whose info names a file (```yaml policies/p.yaml) writes that file first. In a ```console fence the output is
-//! compared; a line `…` stands for what is left out there. `MDETAG_UPDATE_DOCS=1` writes what is printed now. The simulated
-//! fleet keeps its ages, so that no screen depends on the day. Recipes in YAML are compared with the flags in
-//! `src/cli/documents.rs`.
+//! A fence with a file name (```yaml policies/p.yaml) writes that file first. The output of a ```console fence is compared; a
+//! line `…` replaces omitted output. `MDETAG_UPDATE_DOCS=1` writes the current output. The simulated fleet keeps its ages, so
+//! that no screen depends on the day. `src/cli/documents.rs` compares recipes in YAML with the flags.
 
 #[path = "../docs/documents.rs"]
 mod documents;
@@ -18,8 +17,8 @@ use regex::Regex;
 
 use crate::project::{Project, Ran};
 
-/// What the reader of a document has before its first command: folders of this project, and their names there. Who
-/// reads another document has the policies of this repository.
+/// The folders that the reader of a document has before its first command: folders of this project, and their names there.
+/// Readers of other documents have the policies of this repository.
 const GIVEN: [(&str, &[(&str, &str)]); 6] = [
     ("docs/applying.md", &[("examples/quickstart/policies", "policies")]),
     ("docs/cmdb.md", &[]),
@@ -32,7 +31,7 @@ const GIVEN: [(&str, &[(&str, &str)]); 6] = [
     ("examples/quickstart/README.md", &[("examples/quickstart/policies", "policies")]),
 ];
 
-/// Commands that are not run: the document, how they begin, and why.
+/// Commands that are not run: the document, how they start, and why.
 const NOT_RUN: [(&str, &str, &str); 6] = [
     ("docs/applying.md", "mdetag apply --auto-approve --max-duration", "it stops after 50 minutes of work"),
     ("docs/powershell.md", "mdetag drift policies", "the script behind it decides by the exit code"),
@@ -48,7 +47,7 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 
 /// A command line of a document.
 struct Command<'a> {
-    /// As it stands there.
+    /// The line as written.
     line: &'a str,
     words: Vec<String>,
     code: i32,
@@ -72,7 +71,7 @@ impl<'a> Command<'a> {
         Some(Command { line, words, code })
     }
 
-    /// Runs it for a person who says yes. A command that names no tenant meets the sandbox.
+    /// Runs it for a person who says yes. A command without a tenant uses the sandbox.
     fn run(&self, project: &Project, speed: &str) -> Ran {
         let mut words = self.words.clone();
         for word in words.iter_mut().filter(|word| *word == "RUN-ID") {
@@ -98,14 +97,14 @@ fn run_id() -> Regex {
     Regex::new(r"\d{8}T\d{6}Z-[0-9a-f]{6}").expect("the pattern is sound")
 }
 
-/// What differs from run to run: moments, and the ids of runs, which hold their moment.
+/// The text without the parts that differ between runs: times, and run ids, which contain their time.
 fn steady(text: &str) -> String {
     let moment = Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z").expect("the pattern is sound");
     let text = run_id().replace_all(text, "20261124T030000Z-1a2b3c");
     moment.replace_all(&text, "2026-11-24T05:00:00Z").into_owned()
 }
 
-/// What is compared: budgets refill with the clock.
+/// The text to compare, without budgets, which refill over time.
 fn compared(text: &str) -> String {
     let left = Regex::new(r"\([\d,]+ of 1,500 left\)").expect("the pattern is sound");
     left.replace_all(text, "(… of 1,500 left)").into_owned()
@@ -117,7 +116,7 @@ fn printed(ran: &Ran) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// What is printed, without what the document leaves out: a line `…` in its screen.
+/// The output without the parts that the document leaves out: a line `…` in its screen.
 fn cut(printed: &str, screen: &[&str]) -> String {
     let lines: Vec<&str> = printed.lines().collect();
     let cut = screen.iter().position(|line| line.trim() == "…");
@@ -148,7 +147,7 @@ struct Document<'a> {
     project: Project,
     text: String,
     commands: usize,
-    /// Which of `NOT_RUN` it has.
+    /// The entries of `NOT_RUN` that it has.
     left_out: Vec<usize>,
     wrong: Vec<String>,
 }
@@ -164,12 +163,12 @@ impl<'a> Document<'a> {
         Document { name, project, text, commands: 0, left_out: Vec::new(), wrong: Vec::new() }
     }
 
-    /// The real limits where screens are compared: no delay of the service may end between two of them.
+    /// The real limits if screens are compared: no delay of the service may end between two of them.
     fn speed(&self) -> &'static str {
         if self.text.contains("```console") { "1" } else { "60" }
     }
 
-    /// Runs a line's command, if it has one: what it prints.
+    /// Runs a line's command, if it has one, and returns the output.
     fn run(&mut self, line: &str) -> Option<String> {
         let command = Command::of(line)?;
         let left_out = |(document, begins, _): &(&str, &str, &str)| {
@@ -188,7 +187,7 @@ impl<'a> Document<'a> {
         Some(printed(&ran))
     }
 
-    /// The screen of a fence as it is now.
+    /// The current screen of a fence.
     fn screen(&mut self, fence: &markdown::Fence) -> String {
         let lines: Vec<&str> = fence.text.lines().collect();
         let starts = (0..lines.len()).filter(|at| lines[*at].starts_with("$ "));
@@ -202,7 +201,7 @@ impl<'a> Document<'a> {
         made
     }
 
-    /// Runs all its commands in order. What it would be with the screens of now.
+    /// Runs all commands in order. Returns the document with its current screens.
     fn run_all(&mut self) -> String {
         let mut made = self.text.clone();
         for fence in markdown::fences(&self.text) {

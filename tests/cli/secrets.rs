@@ -1,4 +1,4 @@
-//! Nothing that a run writes holds a secret, an assertion or a token: streams at the highest verbosity, reports, plans,
+//! Nothing that a run writes contains a secret, an assertion or a token: streams at the highest verbosity, reports, plans,
 //! journals, state.
 
 use std::path::Path;
@@ -18,7 +18,7 @@ const PEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tenant/auth/testdata
 const REPORTS: [&str; 9] =
     ["human", "json", "ndjson", "markdown", "html", "junit", "sarif", "openmetrics", "csv"];
 
-/// What must be nowhere: the secrets themselves, and the start that every token and assertion has.
+/// Texts that must not appear: the secrets themselves, and the start of every token and assertion.
 fn needles(secrets: &[String]) -> Vec<String> {
     let own = secrets.iter().filter(|secret| !secret.is_empty()).cloned();
     own.chain(["eyJ".to_owned(), "client_assertion=".to_owned(), "BEGIN PRIVATE KEY".to_owned()]).collect()
@@ -32,7 +32,7 @@ fn holds_none(place: &str, bytes: &[u8], needles: &[String]) {
     }
 }
 
-/// Searches every file below a folder but those that hold the secret by their nature; gives how many it searched.
+/// Searches every file below a folder, except those that contain the secret on purpose; returns the number of files.
 fn search(folder: &Path, needles: &[String]) -> usize {
     let mut searched = 0;
     for entry in std::fs::read_dir(folder).unwrap() {

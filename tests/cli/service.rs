@@ -1,5 +1,5 @@
-//! Services for the binary to connect to as to a real tenant: the sandbox on a socket of its own, and a server for the
-//! answers that no service should give.
+//! Services that the binary connects to like a real tenant: the sandbox on its own socket, and a server for answers that no
+//! service should give.
 //!
 //! Both end with the test.
 
@@ -23,7 +23,7 @@ pub(crate) type Environment = Vec<(&'static str, String)>;
 /// The audience of tokens for the device API.
 pub(crate) const AUDIENCE: &str = "https://api.securitycenter.microsoft.com";
 
-/// A simulated tenant that is served apart from the binary.
+/// A simulated tenant that is served separately from the binary.
 pub(crate) struct Service {
     pub(crate) sandbox: Sandbox,
     pub(crate) url: String,
@@ -57,12 +57,12 @@ impl Service {
         Service { url: running.url(), sandbox, running: Some(running), runtime }
     }
 
-    /// Where it is.
+    /// The variables with its address.
     pub(crate) fn hosts(&self) -> Environment {
         hosts(&self.url)
     }
 
-    /// Where it is, the tenant and the application.
+    /// The variables with its address, the tenant and the application.
     pub(crate) fn ids(&self) -> Environment {
         let known = self.sandbox.credentials();
         let ids = [("AZURE_TENANT_ID", known.tenant_id), ("AZURE_CLIENT_ID", known.client_id)];
@@ -124,18 +124,18 @@ impl Drop for Service {
     }
 }
 
-/// The variables that name one host for all three services.
+/// The variables that name the same host for all three services.
 pub(crate) fn hosts(url: &str) -> Environment {
     ["MDETAG_API_URL", "MDETAG_LOGIN_URL", "MDETAG_GRAPH_URL"].map(|name| (name, url.to_owned())).into()
 }
 
-/// A URL at which nobody listens.
+/// A URL where nobody listens.
 pub(crate) fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -146,18 +146,18 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Whether it asks for what follows the first page.
+    /// Whether it requests what follows the first page.
     pub(crate) fn is_behind(&self) -> bool {
         self.path.contains("$skip=")
     }
 
-    /// Whether it carries a credential.
+    /// Whether it has a credential.
     pub(crate) fn is_authorized(&self) -> bool {
         self.headers.iter().any(|(name, _)| name == "authorization")
     }
 }
 
-/// What makes the answers.
+/// Makes the answers.
 type Sayer = dyn Fn(&Seen) -> Say + Send + Sync;
 
 /// An answer: status, further headers, body.
@@ -171,7 +171,7 @@ impl Say {
     }
 }
 
-/// A server whose answers a closure makes.
+/// A server whose answers come from a closure.
 pub(crate) struct Fake {
     pub(crate) url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -184,7 +184,7 @@ impl Fake {
         Fake::listen(move |stream, kept| answer(stream, kept, &*say))
     }
 
-    /// Starts it as a proxy that looks into its tunnels, under a certificate for `tenant.example`.
+    /// Starts it as a proxy that reads its tunnels, with a certificate for `tenant.example`.
     pub(crate) fn proxy(say: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Fake {
         let (say, config): (Arc<Sayer>, _) = (Arc::new(say), certificate());
         Fake::listen(move |stream, kept| tunnel(stream, &config, kept, &*say))
@@ -204,7 +204,7 @@ impl Fake {
         Fake { url, seen }
     }
 
-    /// A tenant whose token has these claims besides the usual ones, and which answers everything else as told.
+    /// A tenant whose token has these claims besides the usual ones, and whose other answers come from the closure.
     pub(crate) fn tenant(claims: &Value, say: impl Fn(&Seen) -> Say + Send + Sync + 'static) -> Fake {
         let grant = json!({ "access_token": token(claims), "expires_in": 3599 });
         Fake::start(
@@ -237,7 +237,7 @@ impl Fake {
 /// The tenant of unsigned tokens.
 pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
-/// A token that nobody signed: the client reads claims and leaves signatures to the service.
+/// An unsigned token: the client reads claims and leaves signatures to the service.
 pub(crate) fn token(claims: &Value) -> String {
     let mut all = json!({ "tid": TENANT, "aud": AUDIENCE, "appid": "app-1", "exp": 4_000_000_000u64 });
     for (name, value) in claims.as_object().unwrap() {
@@ -256,11 +256,11 @@ fn answer(mut stream: impl Read + Write, kept: &Mutex<Vec<Seen>>, say: &Sayer) {
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    // The client may have gone; that is what some tests are about.
+    // The client may be gone; some tests are about that.
     let _ = stream.write_all(format!("{head}\r\n{body}").as_bytes()).and_then(|()| stream.flush());
 }
 
-/// Opens a tunnel as a proxy, and answers in it under a certificate of its own.
+/// Opens a tunnel like a proxy, and answers in it with its own certificate.
 fn tunnel(mut stream: TcpStream, config: &Arc<ServerConfig>, kept: &Mutex<Vec<Seen>>, say: &Sayer) {
     let Some(seen) = read(&mut stream) else { return };
     kept.lock().unwrap().push(seen);

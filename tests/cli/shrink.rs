@@ -1,10 +1,10 @@
-//! A source that shrank takes nothing away, whoever planned what in between.
+//! A source that shrank removes nothing, whatever was planned in between.
 
 use crate::project::Project;
 
 const ALL: usize = 100;
 
-/// A set whose rule reads a list of ids; `file` is the list, relative to the set's folder.
+/// A set with a rule that reads a list of ids; `file` is the list, relative to the set's folder.
 fn policy(file: &str, approvals: &str) -> String {
     format!(
         "version: 1\nscope: {{ everything: true }}\nclaims: [Zebra]\nrules:\n  - name: listed\n    select: {{ id: {{ inFile: {file} }} }}\n    \
@@ -250,7 +250,7 @@ fn ids(project: &Project) -> Vec<String> {
     rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A set of which one rule reads a lookup; `more` comes behind its rules, with the guard.
+/// A set with a rule that reads a lookup; `more` follows its rules, and contains the guard.
 fn with_lookup(more: &str) -> String {
     format!(
         "version: 1\nclaims: [Unlisted, Family1, Family2]\n\
@@ -263,7 +263,7 @@ fn with_lookup(more: &str) -> String {
 const WIDE: &str =
     "guard: { caps: { additions: { floor: 1000 }, values: { floor: 1000 }, devices: { floor: 1000 } } }\n";
 
-/// A project whose lookup went from every device to five after a trusted run; the set then says `more`.
+/// A project whose lookup shrank from all devices to five after a trusted run; the set then has `more`.
 fn lookup_cut(more: &str) -> Project {
     let project = Project::new();
     project.run(&["sandbox", "create", "--devices", &ALL.to_string()]).exits(0);

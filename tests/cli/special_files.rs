@@ -16,7 +16,7 @@ fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// Runs to the end; a command that still runs after a minute waits for somebody.
+/// Runs to the end. A command that still runs after a minute is waiting for something.
 fn soon(project: &Project, environment: &[(&str, &str)], words: &[&str]) -> Ran {
     let mut command = project.command(words);
     command.envs(environment.iter().copied());
@@ -128,7 +128,7 @@ fn a_link_in_place_of_the_lock_is_neither_followed_nor_emptied() {
     assert!(lock.is_symlink());
 }
 
-/// What lies in a folder, with the content of files.
+/// The files of a folder with their content.
 fn content(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut content = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -196,7 +196,7 @@ fn what_is_no_file_or_folder_in_the_state_is_refused_before_anything_is_written(
                 &["apply", "--sandbox", "--resume", "--auto-approve"],
                 &["state", "show", "--sandbox"],
             ] {
-                // A pipe in place of the tenant's folder is no state of it; who opens it refuses it.
+                // A pipe in place of the tenant's folder is not state; opening it is refused.
                 let is_unseen =
                     special.is_none() && place == state && matches!(words[0], "history" | "state");
                 let ended = soon(&project, &[], words).exits(i32::from(!is_unseen));
@@ -230,7 +230,7 @@ fn a_second_signal_ends_a_process_that_waits_for_its_input() {
             let _ = child.kill();
             panic!("two signals were ignored");
         }
-        // The first ones may come before the process listens; then they end it.
+        // The first signals may come before the process listens for them, and then end it.
         let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         std::thread::yield_now();
     };

@@ -1,4 +1,4 @@
-//! The first hour with the tool: `init`, and the schemas that an editor uses.
+//! The first hour with mdetag: `init`, and the schemas for editors.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::project::Project;
 
-/// What the schema finds wrong with a document.
+/// The schema's findings about a document.
 #[track_caller]
 fn wrong(project: &Project, schema: &str, text: &str) -> Vec<String> {
     let schema = project.run(&["schema", schema]).exits(0).json();
@@ -41,7 +41,7 @@ fn what_init_writes_passes_and_plans_without_an_account() {
     project.run(&["init"]).exits(1).is_for_people();
 }
 
-/// Every file below a folder, from there, with forward slashes; git's own and the state aside.
+/// Every file below a folder, relative to it, with forward slashes; without git's own and the state.
 fn files_below(root: &Path) -> BTreeSet<String> {
     let (mut files, mut open) = (BTreeSet::new(), vec![root.to_path_buf()]);
     while let Some(folder) = open.pop() {

@@ -1,4 +1,4 @@
-//! `state show` and `state prune`: what earlier runs left, and what of it may go.
+//! `state show` and `state prune`: what earlier runs left behind, and what may be dropped.
 
 use crate::project::Project;
 use crate::service::Service;
@@ -105,7 +105,7 @@ fn a_copy_is_no_place_for_sandboxes_and_keeps_their_runs() {
         );
         refused.is_for_people();
     }
-    // Its lock is no other tenant's either.
+    // It locks no other tenant either.
     let other = project.run_in(&service.secret(), &["apply", "--auto-approve", "--state", "copy"]).exits(1);
     assert!(other.err.contains("copy is a copy of .mdetag/sandbox/default/"), "{}", other.err);
     let kept = project.run(&["history", "--sandbox", "--state", "copy"]).exits(0);

@@ -1,4 +1,4 @@
-//! The state directory: for its owner alone, out of git, and not led elsewhere by links.
+//! The state directory: only for its owner, out of git, and never redirected by links.
 
 use std::path::Path;
 use std::process::Command;

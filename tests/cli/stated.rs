@@ -1,4 +1,4 @@
-//! Policy tests that state what a query or another device decides.
+//! Policy tests that state the answer of a query or of another device.
 
 use crate::project::Project;
 

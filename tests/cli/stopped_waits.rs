@@ -1,4 +1,4 @@
-//! `apply --wait` that a signal ends between two waves: it tells what was written, and how to go on.
+//! `apply --wait` that a signal ends between two waves: it reports what was written and how to continue.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader};
@@ -16,7 +16,7 @@ fn project() -> Project {
     project
 }
 
-/// Sends a signal as soon as the command says that it waits.
+/// Sends a signal as soon as the command says that it is waiting.
 fn ended_by(name: &str, project: &Project, words: &[&str]) -> Ran {
     let mut child = project.start(words);
     let mut told = BufReader::new(child.stderr.take().expect("it is piped"));
@@ -44,7 +44,7 @@ fn a_signal_between_two_waves_ends_with_the_document_of_what_was_written() {
     let journal = project.journal();
     let last = journal.last().expect("lines");
     assert_eq!(last["complete"], false, "the journal is closed: {last}");
-    // The run goes on as the document says.
+    // The run continues as the document says.
     let passed = ["apply", "--sandbox", "--resume", run, "--next-wave", "--reason", "seen"];
     project.run(&passed).exits(0);
 }

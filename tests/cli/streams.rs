@@ -1,4 +1,4 @@
-//! What goes where, in which form and colour, and who decides: flag, then environment, then default.
+//! The content, form and colour of each stream, and what decides: flag, then environment, then default.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

@@ -1,6 +1,6 @@
-//! A small simulated tenant of plain devices, looked at and edited as a person in the portal would.
+//! A small simulated tenant of plain devices, read and edited as a person in the portal would.
 //!
-//! Serves nothing itself: the binary does that while it runs, and a handle of the test is then its guest.
+//! Serves nothing itself: the binary does while it runs, and the test is then its guest.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use crate::project::Project;
 use crate::wall_clock::WallClock;
 
-/// Nothing in these tests takes longer, unless it hangs.
+/// Nothing in these tests takes longer unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Caps that never bind: the tests that use it are about calls.
+/// Caps that never apply, because the tests are about calls.
 pub(crate) const LOOSE: &str = "guard:\n  caps:\n    devices: { percent: 100, floor: 100000 }\n    additions: { percent: 100, floor: 100000 }\n    \
      removals: { percent: 100, floor: 100000 }\n    removalsPerTag: { percent: 100, floor: 100000 }\n    \
      values: { percent: 100, floor: 100000 }\n";
@@ -34,7 +34,7 @@ pub(crate) fn id(number: usize) -> String {
     format!("{number:040x}")
 }
 
-/// What matters of a device: its tags in order of their text, and its value.
+/// The relevant state of a device: its tags in order of their text, and its value.
 pub(crate) type State = (Vec<String>, String);
 
 impl Project {
@@ -47,7 +47,7 @@ impl Project {
         sandbox.insert(&json!(devices)).expect("devices");
     }
 
-    /// A handle for the length of an edit: as the owner, or as the guest of a running binary.
+    /// A handle for one edit: as the owner, or as the guest of a running binary.
     pub(crate) fn portal<T>(&self, edit: impl FnOnce(&Sandbox) -> T) -> T {
         let options = Options::default();
         let sandbox =
@@ -55,7 +55,7 @@ impl Project {
         edit(&sandbox)
     }
 
-    /// Every device as it truly is.
+    /// The true state of every device.
     pub(crate) fn fleet(&self) -> BTreeMap<String, State> {
         let devices = self.portal(|sandbox| sandbox.devices().expect("devices"));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -83,7 +83,7 @@ impl Project {
         journals
     }
 
-    /// Whether a call of this lane was drawn from the budget.
+    /// Whether a call of this lane used the budget.
     pub(crate) fn has_budget_of(&self, lane: &str) -> bool {
         let below = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
         let tenants = below(self.path().join(".mdetag/sandbox/default"));
@@ -123,7 +123,7 @@ pub(crate) fn device(number: usize, tags: Value) -> Value {
     })
 }
 
-/// Looks every millisecond until it is so, or the process has ended.
+/// Checks every millisecond until it is true, or the process has ended.
 #[track_caller]
 pub(crate) fn wait_until(child: &mut Child, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -133,7 +133,7 @@ pub(crate) fn wait_until(child: &mut Child, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Sends a signal by its name. Windows has none; what Ctrl-C does there, Wine shows.
+/// Sends a signal by name. Windows has none; Wine shows what Ctrl-C does there.
 #[cfg(unix)]
 pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();

@@ -1,4 +1,4 @@
-//! Looking back: history, and a run undone.
+//! Looking back: history, and undoing a run.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ fn a_run_is_undone_where_its_devices_are_as_it_left_them() {
     assert_eq!(happened["changes"].as_array().unwrap().len() as u64, done);
     assert_eq!(happened["changes"][0]["because"], "servers");
 
-    // Nobody claims the tag, so only a revert can take it back.
+    // No policy claims the tag, so only a revert can remove it.
     project.run(&["revert", &run, "-o", "undo.json", "--sandbox"]).exits(3);
     let removals = format!("removals={done}");
     let per_tag = format!("removalsPerTag:Rack={done}");
@@ -64,7 +64,7 @@ fn a_run_that_is_not_there_is_named_with_the_way_to_the_list() {
 
 const APPLY: [&str; 5] = ["apply", "--sandbox", "--auto-approve", "--format", "json"];
 
-/// Four devices with the tag `Old` and the value `Normal`; the rule gives them `New` and `High`, and takes `Old`.
+/// Four devices with the tag `Old` and the value `Normal`; the rule gives them `New` and `High`, and removes `Old`.
 fn tenant() -> Project {
     let project = Project::with_policy(&policy("New, Old", "tags: [New]\n    deviceValue: High"));
     project.devices(0);
@@ -82,7 +82,7 @@ fn id_of(document: &Value) -> String {
     document["runId"].as_str().unwrap().to_owned()
 }
 
-/// Undoes a run; says which run did that.
+/// Undoes a run; returns the run that did so.
 fn undo(project: &Project, run: &str) -> String {
     let shown = project.run(&["revert", run, "-o", "undo.json", "--sandbox"]).exits(0);
     assert!(shown.out.contains(&format!("undoes run {run}")), "{}", shown.out);
@@ -111,7 +111,7 @@ fn what_was_undone_is_done_again_only_once_the_policies_change_or_after_revert()
     applied(&project, &[]);
     assert!(is(&project, "Old", "Normal"), "an apply leaves it alone");
 
-    // A device that came later is no part of what was undone.
+    // A device that was added later is no part of what was undone.
     let newcomer = crate::tenant::device(9, serde_json::json!([]));
     project.portal(|sandbox| sandbox.insert(&newcomer).unwrap());
     assert_eq!(applied(&project, &[])["outcomes"]["done"], 2);
@@ -122,7 +122,7 @@ fn what_was_undone_is_done_again_only_once_the_policies_change_or_after_revert()
     project.portal(|sandbox| {
         sandbox.insert(&crate::tenant::device(0, serde_json::json!(["Old"]))).unwrap();
     });
-    // A person took it back, after it had been done once more: that is drift like any.
+    // A person removed it again after it was restored: that is ordinary drift.
     let later = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
     assert!(later["withheld"].as_array().unwrap().iter().all(|held| held["reason"] != "reverted"), "{later}");
 }
@@ -136,7 +136,7 @@ fn a_changed_policy_set_is_free_of_what_was_undone_before() {
     assert_eq!(plan["summary"]["additions"], 4, "{plan}");
     project.write("policies/p.yaml", &policy("New, Old", "tags: [New]\n    deviceValue: High"));
     project.run(&["plan", "--sandbox", "--detailed-exitcode"]).exits(0);
-    // A run of other policies was the change.
+    // A run with other policies was the change.
     project.write("policies/p.yaml", &policy("New, Old, Other", "tags: [New, Other]"));
     applied(&project, &[]);
     project.write("policies/p.yaml", &policy("New, Old", "tags: [New]\n    deviceValue: High"));
@@ -197,7 +197,7 @@ fn a_journal_whose_first_line_cannot_be_read_is_named_and_nothing_is_planned_bes
         let ran = project.run(words).exits(1);
         assert!(ran.err.contains(&name), "{words:?}: {}", ran.err);
     }
-    // A run that was killed within its first line did nothing, and stops nobody.
+    // A run that was killed in its first line did nothing, and stops nothing.
     for torn in ["", &text[..40]] {
         std::fs::write(&journal, torn).unwrap();
         project.run(&["plan", "--sandbox"]).exits(0);

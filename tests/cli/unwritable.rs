@@ -10,7 +10,7 @@ use crate::tenant::{LOOSE, device, policy};
 const APPLY: [&str; 7] =
     ["apply", "--sandbox", "--auto-approve", "--format", "json", "--sandbox-speed", "600"];
 
-/// A service that refuses what is not onboarded, and whose bulk calls name no device.
+/// A service that refuses devices that are not onboarded, and whose bulk calls name no device.
 const REFUSE: [&str; 4] =
     ["--sandbox-fault", "refuse=unonboarded", "--sandbox-fault", "refuse_answer=opaque"];
 
@@ -25,7 +25,7 @@ fn count(document: &Value, outcome: &str) -> u64 {
     document["outcomes"][outcome].as_u64().unwrap()
 }
 
-/// Makes the first devices such that the service refuses them.
+/// Changes the first devices so that the service refuses them.
 fn unonboarded(project: &Project, devices: usize) {
     let devices: Vec<Value> = (0..devices)
         .map(|number| {
@@ -114,7 +114,7 @@ fn four_runs_of_which_three_have_nothing_else_to_write_make_two_refused_devices_
     }
 }
 
-/// Makes devices unwritable in two runs half a day apart, each of which has something else to write too.
+/// Makes devices unwritable in two runs half a day apart, each with other changes to write too.
 fn make_unwritable(project: &Project) {
     for number in [900, 901] {
         project.portal(|sandbox| sandbox.insert(&json!([device(number, json!(["Own", "Old"]))])).unwrap());

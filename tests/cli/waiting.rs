@@ -1,4 +1,4 @@
-//! Removals that wait until the list shows what was added: the run is unfinished until they are written.
+//! Removals that wait until the list shows the addition: the run is unfinished until they are written.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::tenant::{LOOSE, device};
 
 const APPLY: [&str; 5] = ["apply", "--sandbox", "--auto-approve", "--sandbox-fault", "visible_after_s=1800"];
 
-/// Two devices whose tag another of the same claim is to replace.
+/// Devices with a tag that another of the same claim should replace.
 fn tenant(devices: usize) -> Project {
     let project = Project::with_policy(&format!(
         "version: 1\nscope: {{ everything: true }}\nclaims: [\"env/*\"]\nrules:\n  - name: all\n    select: {{ everything: true }}\n    tags: [env/b]\n{LOOSE}"

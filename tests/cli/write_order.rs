@@ -1,4 +1,4 @@
-//! In which order a run writes where an invariant could break on the way.
+//! The order of a run's writes if an invariant could break on the way.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::tenant::{LOOSE, device, id};
 const APPLY: [&str; 7] =
     ["apply", "--sandbox", "--auto-approve", "--format", "json", "--sandbox-speed", "600"];
 
-/// A tenant in which the first `old` devices carry the tag, or the value High, and the last `new` are to carry it instead.
+/// A tenant in which the first `old` devices carry the tag, or the value High, and the last `new` should carry it instead.
 fn swapped(old: usize, new: usize, rule: &str, invariant: &str, live: impl Fn(&mut Value)) -> Project {
     // The priority makes the engine prefer what the invariant forbids.
     let text = format!(
@@ -33,7 +33,7 @@ fn swapped(old: usize, new: usize, rule: &str, invariant: &str, live: impl Fn(&m
     project
 }
 
-/// What the calls of a route say under a key, in the order in which they arrived.
+/// The values under a key in the calls of a route, in the order of arrival.
 fn sent(project: &Project, route: &str, key: &str) -> Vec<String> {
     let body = |call: &Value| serde_json::from_str::<Value>(call["body"].as_str().unwrap()).unwrap();
     let calls = project.calls("default", route);

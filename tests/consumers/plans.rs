@@ -7,7 +7,7 @@ use mdetag_core::plan::{
     Warning,
 };
 
-/// What somebody who may name a device could name it.
+/// Names that an attacker could give a device.
 pub(crate) const HOSTILE: [&str; 16] = [
     "=cmd|' /C calc'!A0",
     "+1+1",

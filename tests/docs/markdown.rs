@@ -1,4 +1,4 @@
-//! Reads Markdown just well enough for the checks: code fences, links and headings.
+//! Parses Markdown as far as the checks need: code fences, links and headings.
 //!
 //! Renders nothing.
 
@@ -8,7 +8,7 @@ use regex::Regex;
 pub(crate) struct Fence {
     /// Line of its first content line, from 1.
     pub(crate) line: usize,
-    /// What stands behind the opening backticks.
+    /// The text after the opening backticks.
     pub(crate) info: String,
     /// Its content, without the indentation of the fence.
     pub(crate) text: String,

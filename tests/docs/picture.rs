@@ -1,4 +1,4 @@
-//! Pictures of a terminal in the documents, as SVG: compared with what the program shows, or made anew with
+//! Pictures of a terminal in the documents, as SVG: compared with the program's output, or regenerated with
 //! `MDETAG_UPDATE_DOCS=1`.
 
 use std::path::PathBuf;
@@ -11,12 +11,12 @@ pub(crate) fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/pictures").join(name)
 }
 
-/// Whether pictures are made anew.
+/// Whether pictures are regenerated.
 pub(crate) fn is_update() -> bool {
     std::env::var_os("MDETAG_UPDATE_DOCS").is_some()
 }
 
-/// The picture of a terminal in which `command` printed `text`, with its colours, must be the one in the file.
+/// Checks that the picture of a terminal in which `command` printed `text`, with its colours, is the one in the file.
 #[track_caller]
 pub(crate) fn terminal(name: &str, command: &str, text: &str) {
     let made = svg(&format!("\u{1b}[1m$ {command}\u{1b}[0m\n{}\n", text.trim_end()));
@@ -30,7 +30,7 @@ pub(crate) fn terminal(name: &str, command: &str, text: &str) {
     );
 }
 
-/// Colours that stand out by 7 to 1 from the ground.
+/// Colours with a contrast of 7 to 1 to the background.
 fn svg(text: &str) -> String {
     const GROUND: RgbColor = RgbColor(0x14, 0x17, 0x1b);
     const INK: RgbColor = RgbColor(0xe8, 0xea, 0xed);

@@ -1,4 +1,4 @@
-//! As much of WebDriver as one page needs, over a plain socket to a local chromedriver.
+//! A minimal WebDriver client for one page, over a plain socket to a local chromedriver.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// A browser with one window. It ends with this value.
+/// A browser with one window. Dropping it ends the browser.
 pub(super) struct Driver {
     process: Child,
     port: u16,
@@ -16,7 +16,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Starts both, or nothing where they are not installed.
+    /// Starts both; `None` if they are not installed.
     pub(super) fn start() -> Option<Driver> {
         let browser = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
             .into_iter()
@@ -60,19 +60,19 @@ impl Driver {
         self.post("/url", &json!({ "url": url }));
     }
 
-    /// What a script returns, as text.
+    /// The result of a script, as text.
     pub(super) fn read(&mut self, script: &str) -> String {
         let answer = self.post("/execute/sync", &json!({ "script": script, "args": [] }));
         answer.as_str().unwrap_or_default().to_owned()
     }
 
-    /// What a script hands to its callback, as text.
+    /// The value that a script passes to its callback, as text.
     pub(super) fn wait(&mut self, script: &str) -> String {
         let answer = self.post("/execute/async", &json!({ "script": script, "args": [] }));
         answer.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Puts the keyboard into an element.
+    /// Moves the keyboard focus to an element.
     pub(super) fn focus(&mut self, selector: &str) {
         self.read(&format!("document.querySelector('{selector}').focus()"));
     }
@@ -104,7 +104,7 @@ impl Driver {
         self.devtools("Emulation.setEmulatedMedia", &features);
     }
 
-    /// What axe-core finds on the page, where it is installed.
+    /// The findings of axe-core about the page, if it is installed.
     pub(super) fn violations(&mut self) -> Option<String> {
         let folder = std::env::var_os("MDETAG_READERS")?;
         let script = std::path::Path::new(&folder).join("npm/node_modules/axe-core/axe.min.js");
@@ -115,7 +115,7 @@ impl Driver {
         ))
     }
 
-    /// What the window shows, as PNG in base64.
+    /// A screenshot of the window, as PNG in base64.
     pub(super) fn picture(&mut self) -> String {
         self.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
         let taken = self.devtools("Page.captureScreenshot", &json!({ "format": "png" }));
@@ -126,7 +126,7 @@ impl Driver {
         self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
-    /// Everything that the browser has to say.
+    /// All messages of the browser.
     pub(super) fn console(&mut self) -> Vec<String> {
         let answer = self.post("/se/log", &json!({ "type": "browser" }));
         let entries = answer.as_array().cloned().unwrap_or_default();
@@ -155,7 +155,7 @@ impl Driver {
     }
 }
 
-/// The body of an answer: the driver keeps connections open, so its length is what ends it.
+/// The body of an answer. The driver keeps connections open, so the length ends it.
 fn body_of(stream: TcpStream) -> String {
     let mut reader = BufReader::new(stream);
     let mut length = 0;

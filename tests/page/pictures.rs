@@ -1,7 +1,7 @@
-//! The pictures in the documents show what mdetag shows: the walk through device groups, in the sandbox.
+//! The pictures in the documents match mdetag's output: the walk through device groups, in the sandbox.
 //!
-//! `MDETAG_UPDATE_DOCS=1 cargo test pictures` makes them anew; the one of the report needs Chromium. Whether that one is
-//! current is known without: the digest of the page that it was taken of lies beside it.
+//! `MDETAG_UPDATE_DOCS=1 cargo test pictures` regenerates them; the one of the report needs Chromium. Its age is checked without:
+//! the digest of the page that it shows is stored beside it.
 
 #[path = "../docs/picture.rs"]
 mod picture;
@@ -43,7 +43,7 @@ fn the_pictures_of_a_plan_and_of_a_refused_one_are_what_a_terminal_shows() {
     picture::terminal("refused.svg", &format!("mdetag {}", MISHAP.join(" ")), &refused.out);
 }
 
-/// The report's page without what differs from run to run and from version to version.
+/// The report's page without the parts that differ between runs and versions.
 fn page() -> String {
     let project = walk();
     project.run(&[MISHAP.as_slice(), &["--report", "html=plan.html"]].concat()).exits(3);

@@ -1,4 +1,4 @@
-//! The guide's site shuts nobody out: axe-core looks at every page, light and dark, wide and narrow.
+//! The guide's site is accessible: axe-core checks every page, light and dark, wide and narrow.
 //!
 //! The site is built by hand and for a release, not in every run: `MDETAG_SITE` names the folder that `mdbook build` wrote,
 //! and `MDETAG_READERS` the one with axe-core.

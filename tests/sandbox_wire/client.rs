@@ -1,4 +1,4 @@
-//! A small client of the sandbox, with a clock that tests move by hand. Knows the wire, and nothing of mdetag's own client.
+//! A small client of the sandbox, with a clock that tests set. Knows the wire, and nothing of mdetag's own client.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,7 +8,7 @@ use mdetag_core::time::{Clock, Timestamp};
 use mdetag_sandbox::{Credentials, Options, Running, Sandbox, serve};
 use serde_json::{Value, json};
 
-/// A clock that tests move by hand.
+/// A clock that tests set.
 pub(super) struct Hand(pub(super) AtomicI64);
 
 impl Clock for Hand {

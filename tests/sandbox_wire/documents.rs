@@ -1,4 +1,4 @@
-//! The page about the sandbox lists what the sandbox takes. Checks no prose.
+//! The page about the sandbox lists the switches that the sandbox accepts. Checks no prose.
 
 use mdetag_sandbox::{Route, table};
 

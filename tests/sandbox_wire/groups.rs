@@ -1,4 +1,4 @@
-//! Device groups of the simulated tenant: by rules of its own, later than the tags that decide them.
+//! Device groups of the simulated tenant: by its own rules, and later than the tags that decide them.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! What outlives a process, and several processes on one directory. Threads of one test stand for processes.
+//! State that outlives a process, and several processes on one directory. Threads of one test represent processes.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Writes: what they lead to, what is refused, throttled or struck by a fault. Not how state is kept.
+//! Writes: their effects, and which are refused, throttled or hit by a fault. Not how state is stored.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -30,7 +30,7 @@ pub(crate) struct Wish {
     pub(crate) rule: u32,
 }
 
-/// How a small fleet fared.
+/// The result of a run on a small fleet.
 pub(crate) struct Fared {
     pub(crate) world: World,
     counts: [u64; Outcome::ALL.len()],
@@ -109,7 +109,7 @@ pub(crate) fn apply_with(plan: Plan, service: Service, options: RunOptions) -> F
     apply_knowing(plan, service, options, &Origins::default())
 }
 
-/// All tags that the plan saw as manual ones.
+/// All tags that the plan saw, as manual ones.
 pub(crate) fn all_manual(plan: &Plan) -> Origins {
     let mut origins = Origins::default();
     for change in &plan.changes {
@@ -143,7 +143,7 @@ fn values(devices: usize) -> Vec<Wish> {
     vec![Wish { value: true, ..Wish::default() }; devices]
 }
 
-/// Seconds from the first start to the last, over the closed form for `calls` on each lane.
+/// Seconds from the first start to the last, compared with the closed form for `calls` on each lane.
 fn over_formula(devices: usize, route: ValueRoute) -> f64 {
     let wish = Wish { has: &["own"], value: true, ..Wish::default() };
     let (mut plan, service) = fleet(&vec![wish; devices], Faults { slowest: 100, ..Faults::default() });
@@ -229,7 +229,7 @@ fn a_403_for_all_costs_few_calls() {
     assert!(calls <= 10, "{calls}");
 }
 
-/// 40 additions of which these are refused.
+/// 40 additions, of which these are refused.
 fn forty(bad_ids: BadIds, bad: &[usize]) -> Fared {
     let (plan, mut service) = fleet(&adds(40), Faults { bad_ids, ..Faults::default() });
     for (place, device) in service.devices.values_mut().enumerate() {
@@ -271,7 +271,7 @@ fn a_bulk_route_that_is_missing_loses_no_device() {
     }
 }
 
-/// Two devices that swap a tag each, on a service whose bulk answers were measured to show no device.
+/// Two devices that each swap a tag, on a service whose bulk answers were measured to show no device.
 fn swaps_of_few(tags: TagRoute, faults: Faults) -> Fared {
     let swap = |add, remove| Wish { add, remove, ..Wish::default() };
     let (mut plan, service) = fleet(&[swap(&["EU"], &["US"]), swap(&["Tier0"], &["Tier1"])], faults);
@@ -463,7 +463,7 @@ fn a_removal_does_not_rest_on_an_addition_that_an_earlier_part_confirmed() {
     let mut first = Run::new(&plan, &[], options, world.now);
     assert!(world.play(&mut first, usize::MAX));
     assert_eq!(first.counts()[Outcome::Done as usize], 1);
-    // A person takes the new tag away before the run is resumed with a fresh plan of both changes.
+    // A person removes the new tag before the run is resumed with a fresh plan of both changes.
     world.service.devices.values_mut().for_each(|device| device.tags.retain(|tag| **tag != *"New"));
     let journal = world.journal.clone();
     let mut second = Run::new(&plan, &journal, RunOptions::default(), world.now);

@@ -1,4 +1,4 @@
-//! Which of the sandbox's switches the seeds draw: a new one is drawn here too, or listed with the reason why not.
+//! Which of the sandbox's switches the seeds use: a new one must be used too, or listed with the reason why not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use mdetag_sandbox::table;
 use super::fleet::Fleet;
 use super::service::{BadIds, LongTag, Patch, PatchLoss, Service};
 
-/// Switches that no seed draws, and why.
+/// Switches that no seed uses, and why.
 const LEFT_OUT: &[(&str, &[&str])] = &[
     (
         "shapes the list: the engine is handed the re-read, and `tenant` is tested against the sandbox for it",
@@ -101,7 +101,7 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
     ("a fixed window allows what a sliding one allows, and more", &["throttle_window"]),
 ];
 
-/// The switches, and the values of some, that a seed's service acts out.
+/// The switches, and for some the values, that a seed's service acts out.
 fn drawn(service: &Service) -> BTreeSet<&'static str> {
     let faults = &service.faults;
     let devices = || service.devices.values();

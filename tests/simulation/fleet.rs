@@ -26,14 +26,14 @@ pub(crate) const LONGEST: &str = concat!(
     "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
     "1234567890123456789012345678901234567890",
 );
-/// One that only another origin can have made.
+/// A tag that only another origin can have made.
 pub(crate) const TOO_LONG: &str = concat!(
     "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
     "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
     "12345678901234567890123456789012345678901",
 );
 
-/// Tags that the policy claims. It can take away more than it can give: white space at the ends, or more than 200 characters.
+/// Tags that the policy claims. It can remove more than it can give: white space at the ends, or more than 200 characters.
 pub(crate) const TAGS: [&str; 11] = [
     "Tier0", "tier0", "env/prod", "env/test", "Finance", "EU", "legacy", "Ring 1", "Ring 1 ", LONGEST,
     TOO_LONG,
@@ -43,7 +43,7 @@ pub(crate) const TAGS: [&str; 11] = [
 const OTHERS: [&str; 2] = ["portal", "people's own"];
 
 impl Fleet {
-    /// A fleet of up to a few hundred devices, mostly, with one or several kinds of faults.
+    /// A fleet of up to a few hundred devices, usually, with one or several kinds of faults.
     pub(crate) fn of_seed(seed: u64) -> Fleet {
         let mut random = Jitter::new(seed);
         let mut pick = |bound: u64| random.number() % bound;
@@ -100,7 +100,7 @@ impl Fleet {
         }
         let makes_one_of_two = faults.folds_removals || faults.trims || faults.long_tag == LongTag::Cut;
         if faults.patch_wipes || makes_one_of_two || faults.patch_loses.is_some() {
-            // What a silent answer and a list that lags hide together, nobody can see.
+            // If an answer is silent and the list lags, nobody can see the loss.
             faults.visible_after = 0;
         }
         let mut plan = Plan {
@@ -156,7 +156,7 @@ impl Fleet {
                 device.registry = Some(TAGS[change.remove[0].tag.0 as usize].into());
             }
             device.is_bad = number >= size - bad.min(size);
-            // 403 for single calls on every other device from the front: a rule of somebody else owns it.
+            // 403 for single calls on every other device from the front: a rule of another owner holds it.
             device.is_forbidden = number < forbidden && number % 2 == 1;
             device.is_bulk_forbidden = number < bulk_forbidden;
             device.is_value_forbidden = number < value_forbidden && number % 2 == 0;

@@ -1,4 +1,4 @@
-//! Claims about `PATCH`, alone and combined: what it must not lose, and what it must not pin.
+//! Claims about `PATCH`, alone and combined: what it must not lose, and what it must not make manual.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ fn a_combined_patch_keeps_a_strangers_tag_and_repairs_what_differs() {
         let faults = Faults { patch, meddler: Some("stranger"), ..Faults::default() };
         let (mut plan, service) = fleet(&[wish; 3], faults);
         plan.header.options.combine = true;
-        // Unlike tags make bulk calls dear enough for the planner to combine.
+        // Different tags make bulk calls expensive enough for the planner to combine.
         for (number, change) in plan.changes.iter_mut().enumerate() {
             for add in &mut change.add {
                 plan.tags.push(format!("{}{number}", plan.tags[add.tag.0 as usize]).into());
@@ -39,7 +39,7 @@ fn a_combined_patch_keeps_a_strangers_tag_and_repairs_what_differs() {
     }
 }
 
-/// Three devices that one `PATCH` each serves best; each carries a tag of its own, of its registry, and of a stranger.
+/// Three devices that are best served by one `PATCH` each; each has a tag of its own, of its registry, and of a stranger.
 fn combined(known: impl Fn(&mut Origins, Arc<str>)) -> Fared {
     let wish = Wish { has: &["own", "site"], value: true, ..Wish::default() };
     let (mut plan, mut service) =

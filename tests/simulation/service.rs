@@ -1,5 +1,5 @@
-//! A small model of the service for one seed: devices, its own windows, and faults. Knows nothing of the engine's budget,
-//! so that a bug there meets a violation and not agreement with itself.
+//! A small model of the service for one seed: devices, its own rate windows, and faults. Knows nothing of the engine's budget, so
+//! that a bug there meets a violation and not agreement.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use mdetag_core::plan::Lane;
 use mdetag_core::tag;
 use mdetag_core::time::Timestamp;
 
-/// How `PATCH` reads a tag list: the documents contradict each other.
+/// How `PATCH` treats a tag list; the documents contradict each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Patch {
     #[default]
@@ -21,7 +21,7 @@ pub(crate) enum Patch {
     Legacy,
 }
 
-/// Which `PATCH` takes a tag of its device along.
+/// Which `PATCH` removes a tag of its device by accident.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum PatchLoss {
     /// One of a value alone: the last tag.
@@ -46,17 +46,17 @@ pub(crate) enum BadIds {
     Partial,
 }
 
-/// What becomes of a tag over 200 characters.
+/// The fate of a tag over 200 characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum LongTag {
     #[default]
     Accept,
     Refuse,
-    /// The call is about its first 200 characters.
+    /// The call uses its first 200 characters.
     Cut,
 }
 
-/// What goes wrong; probabilities in permille of calls.
+/// The faults; probabilities in permille of calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) throttled: u64,
@@ -71,12 +71,12 @@ pub(crate) struct Faults {
     pub(crate) timed_out: u64,
     pub passing_404: u64,
     pub(crate) bad_ids: BadIds,
-    /// The status of every bulk call, where that route is closed.
+    /// The status of every bulk call, if that route is closed.
     pub(crate) bulk_closed: Option<u16>,
     pub(crate) empty_bodies: bool,
     /// Bulk calls answer without devices.
     pub(crate) silent_bulk: bool,
-    /// The status of every call that tags one device by its own route, where that is closed.
+    /// The status of every single-device call, if that route is closed.
     pub(crate) single_closed: Option<u16>,
     pub(crate) patch: Patch,
     /// A `PATCH` of a value alone empties the tag list.
@@ -90,10 +90,10 @@ pub(crate) struct Faults {
     pub(crate) folds_additions: bool,
     /// Removing a tag removes its twins too.
     pub(crate) folds_removals: bool,
-    /// A call is about its tag without the white space at the ends.
+    /// A call uses its tag without white space at the ends.
     pub(crate) trims: bool,
     pub(crate) long_tag: LongTag,
-    /// A removed registry tag comes back so many seconds later; 0: at once.
+    /// A removed registry tag returns after this many seconds; 0: at once.
     pub(crate) returns_after: u64,
     pub(crate) visible_after: u64,
     /// 400 for this tag, whatever the devices.
@@ -146,7 +146,7 @@ pub(crate) struct Service {
     pub(crate) calls: BTreeMap<Lane, u64>,
 }
 
-/// What becomes of a call.
+/// The fate of a call.
 pub(crate) enum Fate {
     Answer(Reply),
     /// No answer before the caller's time-out.
@@ -305,7 +305,7 @@ impl Service {
         Reply::Answered { devices: if is_silent { Vec::new() } else { states } }
     }
 
-    /// The call with its tag as the service understands it.
+    /// The call with its tag as the service stores it.
     fn as_stored(&self, call: &Call) -> Call {
         let mut call = call.clone();
         if let Call::BulkTag { tag, .. } | Call::SingleTag { tag, .. } = &mut call {
@@ -319,7 +319,7 @@ impl Service {
         call
     }
 
-    /// A registry tag whose time has come is there again.
+    /// Restores a registry tag whose time has come.
     fn bring_back(&mut self, id: &str, now: Timestamp) {
         let Some(device) = self.devices.get_mut(id) else { return };
         if device.returns.is_some_and(|at| at <= now)
@@ -416,7 +416,7 @@ impl Service {
         Some(DeviceState { id: id.clone(), tags: tags.clone(), value: Some(value.as_str().into()) })
     }
 
-    /// Where the tags come from, as hunting would tell.
+    /// The origins of the tags, as hunting would report them.
     pub(crate) fn origins(&self) -> Origins {
         let mut origins = Origins::default();
         for (id, device) in &self.devices {

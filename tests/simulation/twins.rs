@@ -1,4 +1,4 @@
-//! Twins: tags that differ by what the service folds, trims or cuts, and go along with each other.
+//! Twins: tags that differ by what the service folds, trims or truncates, and that disappear together.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Rollouts under virtual time: which device is written when, what a gate stops, and what a kill at any entry leaves.
+//! Rollouts under virtual time: which device is written when, what a gate stops, and the effect of a kill at any entry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn fleet(damage: impl Fn(usize, &mut Device)) -> (Plan, Service) {
     (plan, service)
 }
 
-/// How a rollout came to a rest.
+/// How a rollout came to rest.
 #[derive(Clone, Debug, PartialEq)]
 enum Rest {
     Finished,
@@ -71,7 +71,7 @@ enum Rest {
     Killed,
 }
 
-/// One process of a rollout: goes on until it rests, or is killed at an entry. `is_ill` is the policy's `health`.
+/// One process of a rollout: continues until it rests, or is killed at an entry. `is_ill` is the policy's `health`.
 fn play(
     world: &mut World,
     whole: &Plan,
@@ -174,7 +174,7 @@ fn a_rollout_killed_at_any_entry_and_resumed_makes_each_change_once_and_each_dev
 
 #[test]
 fn a_bad_wave_stops_the_rollout_with_its_gate_and_its_devices() {
-    // Something holds the old tag on every third device.
+    // Another origin holds the old tag on every third device.
     let (plan, service) = fleet(|number, device| {
         if number % 3 == 0 {
             device.registry = Some("Old".into());

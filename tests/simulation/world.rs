@@ -19,7 +19,7 @@ use mdetag_core::time::Timestamp;
 
 use super::service::{Fate, Service};
 
-/// What happens next to a call.
+/// The next event of a call.
 #[derive(Clone, Debug)]
 enum Event {
     Arrives(Call),
@@ -74,7 +74,7 @@ impl World {
         Duration::from_millis(1 + self.service.random.number() % (slowest / 2))
     }
 
-    /// Journals entries; says whether the run is killed here.
+    /// Journals entries; returns whether the run is killed here.
     pub(crate) fn write(&mut self, entries: Vec<Entry>, kill_at: usize) -> bool {
         for entry in entries {
             for ended in entry.ended() {
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// Lets the next thing happen, at most until a moment; `false`: killed.
+    /// Lets the next event happen, at most until a moment; `false`: killed.
     fn turn(&mut self, run: &mut Run<'_>, until: Option<Timestamp>, kill_at: usize) -> bool {
         let Some(Reverse((moment, number))) = self.events.peek().copied() else {
             self.now = until.expect("something happens or time passes");
@@ -205,7 +205,7 @@ impl World {
         !self.write(entries, kill_at)
     }
 
-    /// The process is gone: calls on their way arrive or not, nobody hears the answers, an hour may pass.
+    /// The process is gone: calls in flight arrive or not, nobody gets the answers, an hour may pass.
     pub(crate) fn crash(&mut self) {
         let mut events: Vec<_> =
             std::mem::take(&mut self.events).into_iter().map(|Reverse(event)| event).collect();
@@ -223,13 +223,14 @@ impl World {
         self.now = self.now.plus(Duration::from_millis(1 + self.service.random.number() % 30_000));
     }
 
-    /// Tags that calls without an answer took along.
+    /// Tags that calls without an answer removed by accident.
     pub(crate) fn lost(&mut self, plan: &Plan) -> Vec<LostTag> {
         let (now, service) = (self.now, std::cell::RefCell::new(&mut self.service));
         lost_tags(plan, &self.journal, &|id| service.borrow_mut().listed(id, now))
     }
 
-    /// What a resumed run still has to do: the plan without what the list shows already. Returns what was settled so.
+    /// The remaining work of a resumed run: the plan without changes that the list already shows. Also returns the settled
+    /// changes.
     pub(crate) fn rest(&mut self, plan: &Plan) -> (Plan, Vec<ChangeOutcome>) {
         let ended: BTreeSet<ChangeKey> = self
             .journal
@@ -258,7 +259,7 @@ impl World {
             let mut keep = |what: ChangeWhat, is_so: bool| {
                 let key = ChangeKey { device: change.id.clone(), what };
                 if ended.contains(&key) {
-                    // A plan of a fresh list has no change that the list shows.
+                    // A plan from a fresh list has no change that the list already shows.
                     return !is_so;
                 }
                 if is_so {
@@ -273,7 +274,7 @@ impl World {
             change.value = change.value.filter(|value| {
                 keep(ChangeWhat::Value(value.to), listed.value.as_deref() == Some(value.to.word()))
             });
-            // A fresh plan has the tags as the fresh list shows them.
+            // A fresh plan has the tags of the fresh list.
             change.observed_tags = listed
                 .tags
                 .iter()

@@ -1,4 +1,4 @@
-//! Clocks that a test moves: no test waits for a lease to end.
+//! Clocks that a test moves, so that no test waits for a lease to end.
 //!
 //! The computer's clock and the store's move together.
 
@@ -32,7 +32,7 @@ impl Clock for Standing {
     }
 }
 
-/// The wall clock, some seconds later.
+/// The wall clock plus some seconds.
 #[derive(Debug)]
 pub(crate) struct Shifted(AtomicU64);
 
@@ -45,7 +45,7 @@ impl Shifted {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    /// A store whose clock moves along.
+    /// A store whose clock moves with it.
     pub(crate) fn store(self: &Arc<Self>, objects: Arc<ObjectBucket>) -> ShiftedStore {
         ShiftedStore { objects, clock: self.clone() }
     }
@@ -61,7 +61,7 @@ impl Clock for Shifted {
     }
 }
 
-/// A store some seconds later.
+/// A store whose clock is some seconds ahead.
 #[derive(Debug)]
 pub(crate) struct ShiftedStore {
     objects: Arc<ObjectBucket>,

@@ -1,4 +1,4 @@
-//! Copies of a tenant's state on each backend: out of its place into a folder and back, and never over what came since.
+//! Copies of a tenant's state on each backend: into a folder and back, and never over newer state.
 
 use mdetag::store::baselines_file;
 use mdetag::store::journal::{self, Closing, Journal};
@@ -8,7 +8,7 @@ use mdetag::store::state_copy::{self, CopyError};
 use super::emulators::{Place, places};
 use super::{at, begin, header, note, texts};
 
-/// A run with so many entries, which ended or was stopped.
+/// A run with this many entries, finished or stopped.
 fn record(state: &StateDir, run: &str, entries: i64, is_complete: bool) {
     let _hold = state.backend().hold(&state.lock(), "run").unwrap();
     let mut journal = begin(state, run);
@@ -33,7 +33,7 @@ fn copy_in(folder: &tempfile::TempDir) -> StateDir {
     StateDir::new(folder.path(), "public", "t").unwrap()
 }
 
-/// A place with two runs, the second of which can go on.
+/// A place with two runs, the second of which can be resumed.
 fn filled(place: &Place) -> StateDir {
     let state = place.open();
     record(&state, "r1", 3, true);
@@ -58,7 +58,7 @@ fn a_copy_holds_the_runs_and_is_brought_to_an_empty_place() {
         assert_eq!(texts(&other, "r2"), ["entry 1", "entry 2"], "{}", place.name);
         assert!(journal::read(&other, "r2").unwrap().is_resumable());
         assert!(baselines_file::read(&other, "set").unwrap().is_some());
-        // The place that it came from says the same, so nothing is lost there.
+        // The original place has the same content, so nothing is lost there.
         assert_eq!(push(&copy, &state).unwrap(), 0, "{}", place.name);
     }
 }
@@ -114,7 +114,7 @@ fn a_journal_that_grew_in_the_copy_is_continued_and_a_changed_one_is_refused() {
         assert_eq!(push(&copy, &state).unwrap(), 1, "{}", place.name);
         assert_eq!(texts(&place.open(), "r2"), ["entry 1", "entry 2", "entry 3"], "{}", place.name);
         assert!(!journal::read(&place.open(), "r2").unwrap().is_resumable(), "{}", place.name);
-        // Pushed and unchanged since, the copy may be renewed.
+        // After a push without later changes, the copy may be renewed.
         record(&state, "r4", 1, true);
         assert_eq!(pull(&state, &copy).unwrap(), 2, "{}", place.name);
         let text = std::fs::read_to_string(copy.journal("r1")).unwrap();
@@ -137,7 +137,7 @@ fn a_push_that_was_interrupted_is_finished_by_the_next() {
         target.backend().write(&target.plan("r1"), &plan).unwrap();
         record(&target, "r1", 3, true);
         assert_eq!(push(&copy, &target).unwrap(), 3, "{}", place.name);
-        // Runs of another origin are none of an interrupted push.
+        // Runs of another origin are not part of an interrupted push.
         record(&target, "r9", 1, true);
         assert!(matches!(push(&copy, &target), Err(CopyError::WentOn { .. })), "{}", place.name);
     }

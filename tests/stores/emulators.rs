@@ -1,6 +1,7 @@
-//! Azurite and moto on loopback, for as long as a test needs them, and the state of a tenant in each.
+//! Azurite and moto on loopback for the duration of a test, and the state of a tenant in each.
 //!
-//! `MDETAG_EMULATORS` names the folder that `.ci/run` installs them into. Without it the stores are not tested, and that is said.
+//! `MDETAG_EMULATORS` names the folder that `.ci/run` installs them into. Without it the stores are not tested, and the test says
+//! so.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6t
 const ONE_AT_A_TIME: &str = "import moto.server as m; run = m.run_simple; \
     m.run_simple = lambda *a, **k: run(*a, **{**k, 'threaded': False}); m.main()";
 
-/// Both emulators; dropped, they end.
+/// Both emulators. Dropping this ends them.
 pub(crate) struct Emulators {
     children: Vec<Child>,
     blob: String,
@@ -30,7 +31,7 @@ pub(crate) struct Emulators {
 }
 
 impl Emulators {
-    /// The emulators that are at work, or new ones; none where they are not installed.
+    /// The running emulators, or new ones; `None` if they are not installed.
     #[expect(clippy::print_stderr, reason = "a test that was not run says so")]
     pub(crate) fn shared() -> Option<Arc<Emulators>> {
         static SHARED: Mutex<Weak<Emulators>> = Mutex::new(Weak::new());
@@ -57,7 +58,7 @@ impl Emulators {
             .args(["--disableTelemetry", "--skipApiVersionCheck"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        // Moto looks at a condition and writes in two steps, which S3 does in one: it serves one request at a time.
+        // Moto checks a condition and writes in two steps, which S3 does in one, so moto serves one request at a time.
         let mut moto = Command::new(tools.join("python/bin/python"));
         moto.args(["-c", ONE_AT_A_TIME, "-H", "127.0.0.1", "-p", "0"])
             .stdout(Stdio::null())
@@ -69,7 +70,7 @@ impl Emulators {
         Emulators { children: vec![azurite, moto], blob, s3 }
     }
 
-    /// The environment with which the stores are found.
+    /// The environment for finding the stores.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let pairs = [
             ("AZURE_STORAGE_ENDPOINT", format!("{}/{ACCOUNT}", self.blob)),
@@ -89,7 +90,7 @@ impl Emulators {
         let name = format!("state-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
         let (blob, s3) =
             (format!("{}/{ACCOUNT}/{name}?restype=container", self.blob), format!("{}/{name}", self.s3));
-        // Apart from the caller's runtime, if it has one.
+        // On another thread, because the caller may be inside a runtime.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -103,7 +104,7 @@ impl Emulators {
     }
 }
 
-/// The first address that an emulator prints. What it prints later is read away: a full pipe would hold it.
+/// The first address that an emulator prints. Later output is read and dropped, because a full pipe would block it.
 fn address(output: impl std::io::Read + Send + 'static) -> String {
     let mut lines = BufReader::new(output).lines();
     let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
@@ -139,7 +140,7 @@ impl Drop for Emulators {
     }
 }
 
-/// A place for a tenant's state; each call of `open` is another computer that looks at it.
+/// A place for a tenant's state; each call of `open` is like another computer.
 pub(crate) struct Place {
     /// For messages.
     pub(crate) name: &'static str,
@@ -172,12 +173,12 @@ pub(crate) fn stores() -> Vec<Place> {
 }
 
 impl Place {
-    /// The tenant's state as another computer opens it.
+    /// The tenant's state, opened as by another computer.
     pub(crate) fn open(&self) -> StateDir {
         self.open_at(&Shifted::new())
     }
 
-    /// What the binary needs to find it; `host` stands in for the store's.
+    /// The variables for the binary; `host` replaces the store's.
     pub(crate) fn environment(&self, host: Option<&str>) -> Vec<(String, String)> {
         match (&self.kind, &self.emulators) {
             (Kind::Folder(folder), _) => {
@@ -202,7 +203,7 @@ impl Place {
         address.clone()
     }
 
-    /// Where its emulator listens; none for a folder.
+    /// The address of its emulator; `None` for a folder.
     pub(crate) fn host(&self) -> Option<String> {
         let emulators = self.emulators.as_ref()?;
         Some(if self.name == "azblob" { emulators.blob.clone() } else { emulators.s3.clone() })

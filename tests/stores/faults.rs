@@ -1,4 +1,4 @@
-//! What goes wrong between a computer and a store: each has its own sentence, or is put right unseen.
+//! Faults between a computer and a store: each has its own message, or is repaired unseen.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,7 +109,7 @@ fn an_upload_that_is_torn_or_whose_answer_is_lost_is_in_the_journal_once() {
             let cut = fault.clone();
             proxy.fail(move |method, path| {
                 let is_segment = method == "PUT" && path.contains("/runs/");
-                // Each is tried twice: the first of two is lost.
+                // Each is tried twice: the first try is lost.
                 (is_segment && seen.fetch_add(1, Ordering::SeqCst).is_multiple_of(2)).then(|| cut.clone())
             });
             (1..=3).for_each(|number| journal.append(note(number)).unwrap());

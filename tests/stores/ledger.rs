@@ -1,6 +1,6 @@
 //! The ledger of calls on each backend: computers that share the state share the windows.
 //!
-//! Counts what is asked of the store, too: a ledger that costs as much as the calls would not be worth it.
+//! Also counts the requests to the store: a ledger that costs as much as the calls would not be worth it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::clock::{Shifted, Standing};
 use super::emulators::{self, Place, places, stores};
 use super::{StateDir, backend};
 
-/// The ledger as another computer opens it.
+/// The ledger, opened as by another computer.
 fn open(place: &Place, clock: &Arc<Standing>, seed: u64) -> Ledger {
     ledger(&place.open_at(&Shifted::new()), clock, seed)
 }
@@ -114,7 +114,7 @@ fn an_hour_of_calls_costs_a_tenth_of_them_in_requests() {
         while spent < 1_500 {
             let now = calls(&ledger, Lane::SetValue, 1);
             spent += now;
-            // As evenly as the service allows: one call each 0.6 seconds.
+            // As evenly as the service allows: one call every 0.6 seconds.
             clock.pass(Duration::from_millis(if now == 0 { 100 } else { 600 }));
         }
         drop(ledger);

@@ -1,6 +1,6 @@
 //! The real binary on each backend: killed, frozen, and started twice at once, with a service that counts what reached it.
 //!
-//! No test waits for a lease to end: a proxy tells the next computer a later time of the store.
+//! No test waits for a lease to end: a proxy shows the next computer a later time of the store.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
@@ -16,14 +16,14 @@ use super::project::{Project, ran};
 use super::proxy::Proxy;
 use super::service::Service;
 
-/// Nobody waits longer for a process.
+/// The longest wait for a process.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Short, so that the next holder of a lease need not wait for the last one's calls.
+/// A short time-out, so that the next holder of a lease need not wait for the last one's calls.
 const APPLY: [&str; 4] = ["apply", "--auto-approve", "--request-timeout", "5s"];
 const RESUME: [&str; 4] = ["apply", "--resume", "--request-timeout", "5s"];
 
-/// Every device is to get a value, one call each.
+/// Every device should get a value, with one call each.
 fn policy(value: &str) -> String {
     let caps = "guard:\n  caps:\n    devices: { percent: 100, floor: 100000 }\n    values: { percent: 100, floor: 100000 }\n";
     format!(
@@ -67,7 +67,7 @@ fn signal(id: u32, name: &str) {
     let _ = Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status();
 }
 
-/// Looks until it is so, or the process has ended; whether it is so.
+/// Checks until it is true, or the process has ended; returns whether it is.
 fn wait_until(child: &mut Child, mut is_so: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !is_so() {
@@ -80,7 +80,7 @@ fn wait_until(child: &mut Child, mut is_so: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Applies, and kills the process without warning at the `nth` write to its journal. False where it ended before.
+/// Applies, and kills the process at the `nth` write to its journal. `false` if it ended before.
 fn is_killed_at(place: &Place, proxy: Option<&Proxy>, service: &Service, nth: u64) -> bool {
     let computer = computer("High");
     let mut command = command(&computer, service, place, proxy, &APPLY);
@@ -120,7 +120,7 @@ fn is_killed_at(place: &Place, proxy: Option<&Proxy>, service: &Service, nth: u6
 
 #[test]
 fn a_process_killed_at_any_entry_is_gone_on_with_by_another_computer_and_every_change_is_made_once() {
-    // More points, up to every write, are for whoever has the time.
+    // Set the variable to test more points, up to every write.
     let step = std::env::var("MDETAG_KILL_STEP").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
     for name in places().iter().map(|place| place.name) {
         let mut nth = 1;
@@ -132,11 +132,11 @@ fn a_process_killed_at_any_entry_is_gone_on_with_by_another_computer_and_every_c
                 break;
             }
             let before = writes(&service).len();
-            // Its lease runs out.
+            // Its lease expires.
             proxy.iter().for_each(|proxy| proxy.move_clock(70));
             let next = computer("High");
             let resumed = ran(command(&next, &service, &place, proxy.as_ref(), &RESUME).output().unwrap());
-            // Where it died before its first entry there is no run yet.
+            // If it died before its first entry, there is no run yet.
             let is_none = resumed.code == 1 && resumed.err.contains("there is no run to resume in");
             assert!(resumed.code == 0 || is_none && before == 0, "{name} {nth}: {resumed:?}");
             ran(command(&next, &service, &place, proxy.as_ref(), &APPLY).output().unwrap()).exits(0);
@@ -149,7 +149,7 @@ fn a_process_killed_at_any_entry_is_gone_on_with_by_another_computer_and_every_c
     }
 }
 
-/// Holds the `nth` write to the journal until it is let go: the first end tells that it came, the other lets it go.
+/// Holds the `nth` write to the journal until it is released: the first end reports its arrival, the other releases it.
 fn hold_at(proxy: &Proxy, nth: u64) -> (Receiver<()>, Sender<()>) {
     let ((reached, comes), (release, held)) = (channel(), channel());
     let (held, seen) = (Mutex::new(held), AtomicU64::new(0));
@@ -167,13 +167,14 @@ fn a_frozen_holder_that_wakes_after_another_took_over_writes_nothing_more() {
     for place in stores() {
         let (frozen_proxy, next_proxy) = (proxy(&place).unwrap(), proxy(&place).unwrap());
         let (service, frozen, next) = (Service::start(&[]), computer("High"), computer("High"));
-        // Its first intents are on their way to the store: after the plan and the header.
+        // Its first intents are on their way to the store, after the plan and the header.
         let (comes, wake) = hold_at(&frozen_proxy, 3);
         let child = command(&frozen, &service, &place, Some(&frozen_proxy), &APPLY).spawn().unwrap();
         comes.recv_timeout(PATIENCE).expect("it comes to its first intents");
         signal(child.id(), "STOP");
 
-        // For the next one more than a minute passed. It is in the middle of the work, with nothing sent, when the first wakes.
+        // For the next one more than a minute has passed. It is in the middle of the work, with nothing sent, when the first
+        // wakes up.
         next_proxy.move_clock(70);
         let (comes, go_on) = hold_at(&next_proxy, 2);
         let taking_over = command(&next, &service, &place, Some(&next_proxy), &RESUME).spawn().unwrap();
@@ -252,7 +253,7 @@ fn doctor_says_where_the_state_lies_and_whether_it_can_be_used() {
 
 #[test]
 fn an_apply_of_three_hundred_calls_asks_little_of_the_store() {
-    // At 1 it takes the two minutes that the limits of a tenant make of it.
+    // At speed 1 it takes two minutes, because of a tenant's limits.
     let speed = std::env::var("MDETAG_SPEED").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     std::thread::scope(|scope| {
         for place in places() {

@@ -1,7 +1,7 @@
-//! A proxy on loopback between the binary and a store: counts what passes, holds what a test wants held, and can move the store's
+//! A proxy on loopback between the binary and a store: counts the traffic, delays requests for tests, and can move the store's
 //! clock.
 //!
-//! Changes nothing but the `Date` of answers.
+//! Changes only the `Date` of answers.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-/// What passed so far.
+/// The traffic so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Passed {
     pub(crate) requests: u64,
@@ -22,23 +22,23 @@ pub(crate) struct Passed {
 /// Sees each request before the store does: method and path.
 type Watch = dyn Fn(&str, &str) + Send + Sync;
 
-/// What goes wrong with a request.
+/// A fault of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The store never gets it, and this is answered.
+    /// The store never gets it, and this is the answer.
     Answer(u16, String),
     /// The store gets it without its conditions.
     NoConditions,
-    /// The store never gets it, and nothing is answered.
+    /// The store never gets it, and there is no answer.
     CutBefore,
-    /// The store gets it, and nothing is answered.
+    /// The store gets it, and there is no answer.
     CutAfter,
 }
 
-/// Decides what goes wrong with a request: method and path.
+/// Decides the fault of a request by its method and path.
 type Failing = dyn Fn(&str, &str) -> Option<Fault> + Send + Sync;
 
-/// What passed, by method and last folder of the path.
+/// The number of requests by method and last folder of the path.
 pub(crate) type Routes = std::collections::BTreeMap<String, u64>;
 
 /// A proxy; it ends with the test.
@@ -59,7 +59,7 @@ struct Shared {
 }
 
 impl Proxy {
-    /// Between the binary and the store at `http://HOST:PORT`.
+    /// A proxy between the binary and the store at `http://HOST:PORT`.
     pub(crate) fn start(store: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -84,7 +84,7 @@ impl Proxy {
         Proxy { url, shared }
     }
 
-    /// From now on the store's clock is so many seconds ahead.
+    /// From now on the store's clock is this many seconds ahead.
     pub(crate) fn move_clock(&self, seconds: i64) {
         self.shared.ahead.store(seconds, Ordering::SeqCst);
     }
@@ -94,12 +94,12 @@ impl Proxy {
         *self.shared.watch.lock().unwrap() = Arc::new(watch);
     }
 
-    /// From now on `fail` says what goes wrong.
+    /// From now on `fail` decides the faults.
     pub(crate) fn fail(&self, fail: impl Fn(&str, &str) -> Option<Fault> + Send + Sync + 'static) {
         *self.shared.fail.lock().unwrap() = Arc::new(fail);
     }
 
-    /// What passed since the last question.
+    /// The traffic since the last call of this function.
     pub(crate) fn passed(&self) -> (Passed, Routes) {
         let taken = |figure: &AtomicU64| figure.swap(0, Ordering::SeqCst);
         let passed = Passed {
@@ -169,14 +169,14 @@ fn pass(mut client: TcpStream, shared: &Shared) -> Option<()> {
     client.write_all(&dated(&answer, shared.ahead.load(Ordering::SeqCst))).ok()
 }
 
-/// What a request is about.
+/// The kind of object in a request's path.
 fn kind(path: &str) -> &str {
     let kinds =
         ["apply.lock", "ledger", "history", "plan.json", "runs", "mdetag-store", "baselines", "pending"];
     kinds.into_iter().find(|kind| path.contains(kind)).unwrap_or("other")
 }
 
-/// The answer, as if the store's clock were ahead. Its client opens a new connection for each request.
+/// The answer as if the store's clock were ahead. The client opens a new connection for each request.
 fn dated(answer: &[u8], ahead: i64) -> Vec<u8> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(answer.len());
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();

@@ -1,4 +1,4 @@
-//! The snapshot in the state on each backend: whoever shares the state plans on it, and never on another tenant's.
+//! The snapshot in the state on each backend: everyone who shares the state plans on it, and never on another tenant's.
 
 use mdetag::store::kept_snapshot;
 use mdetag::store::snapshot_header::SnapshotStamp;

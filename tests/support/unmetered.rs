@@ -1,4 +1,4 @@
-//! A budget without limits: the sandbox counts for itself.
+//! A budget without limits, because the sandbox counts calls itself.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The computer's clock, for tests that go over real sockets.
+//! The computer's clock, for tests over real sockets.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
