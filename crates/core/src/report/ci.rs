@@ -149,12 +149,15 @@ pub(super) fn code_quality_severity(severity: Severity) -> &'static str {
 
 /// GitLab's code quality report: findings beside the changed lines of a merge request.
 pub fn code_quality(model: &Model<'_>) -> String {
+    // A page shows a finding beside a file: what has no line of its own stands at the set's first.
+    let files = &model.plan().header.policy.files;
+    let first = files.first().map_or_else(|| "policies".to_owned(), |file| file.path.clone());
     let issues: Vec<Value> = findings(model)
         .iter()
         .map(|finding| {
             let (path, line) = match finding.place {
                 Some(place) => (place.file.to_string(), place.line.max(1)),
-                None => ("policies".to_owned(), 1),
+                None => (first.clone(), 1),
             };
             json!({
                 "description": escape::terminal(&finding.message),
@@ -170,6 +173,7 @@ pub fn code_quality(model: &Model<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::plan::FileReference;
     use crate::report::fixtures;
     use crate::report::model::{Input, Subject};
 
@@ -240,5 +244,12 @@ mod tests {
         assert_eq!(issues[0]["location"]["lines"]["begin"], 4);
         assert_eq!(issues[1]["location"]["lines"]["begin"], 12);
         assert_eq!(issues[0]["fingerprint"].as_str().unwrap().len(), 64);
+        let mut over_day = fixtures::over_day(plan);
+        over_day.state.day[0].place = None;
+        over_day.header.policy.files =
+            vec![FileReference { path: "policies/a.yaml".to_owned(), digest: String::new() }];
+        let issues: Value =
+            serde_json::from_str(&code_quality(&Model::new(Input::new(Subject::Plan, &over_day)))).unwrap();
+        assert_eq!(issues[0]["location"]["path"], "policies/a.yaml", "a folder has no lines");
     }
 }

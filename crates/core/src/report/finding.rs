@@ -329,22 +329,27 @@ fn moved<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
 }
 
 fn refused(plan: &Plan) -> Vec<ReportFinding<'_>> {
-    let places = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).map(|axis| axis.place.as_ref());
-    let invariants =
-        plan.guard.invariants.iter().filter(|invariant| invariant.refuses).map(|one| Some(&one.place));
-    let refusals = refusal::refusals(plan).into_iter().zip(places.chain(invariants));
-    refusals
-        .take(MOST / 4)
-        .map(|(refusal, place)| ReportFinding {
-            rule: "guard".to_owned(),
-            severity: Severity::Error,
-            class: "guard",
-            is_failure: true,
-            title: refusal.name,
-            message: format!("{}. {}. {}", refusal.headline, refusal.arithmetic, refusal.proceed),
-            place: place.filter(|place| !place.file.is_empty()),
-            changes: 0,
-            origin: None,
-        })
-        .collect()
+    let finding = |title: String, message: String, place| ReportFinding {
+        rule: "guard".to_owned(),
+        severity: Severity::Error,
+        class: "guard",
+        is_failure: true,
+        title,
+        message,
+        place,
+        changes: 0,
+        origin: None,
+    };
+    let mut refusals = refusal::refusals(plan);
+    let rest = refusals.split_off(refusals.len().min(MOST / 4)).len() as u64;
+    let refusals = refusals.into_iter().map(|refusal| {
+        let message = format!("{}. {}. {}", refusal.headline, refusal.arithmetic, refusal.proceed);
+        finding(refusal.name, message, refusal.place.filter(|place| !place.file.is_empty()))
+    });
+    let more = (rest > 0).then(|| {
+        let message =
+            format!("{} not listed one by one; other formats have all", counted(rest, "further refusal"));
+        finding("further refusals".to_owned(), message, None)
+    });
+    refusals.chain(more).collect()
 }

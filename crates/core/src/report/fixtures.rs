@@ -306,3 +306,34 @@ pub(super) fn offer_snippet(plan: &mut Plan) {
     let spent = (&Past::default(), TagCase::Exact);
     plan.guard.snippet = guard::snippet(&plan.guard.axes, &[], spent, plan.header.now);
 }
+
+/// The same plan, refused by the cap of a day alone.
+pub(super) fn over_day(mut plan: Plan) -> Plan {
+    plan.state.day = vec![guard::DayReport {
+        axis: Axis::Removals,
+        tag: None,
+        done: 200,
+        planned: 211,
+        allowed: 400,
+        base: 2_000,
+        percent: "20 %".to_owned(),
+        floor: 20,
+        place: Some(place("policies/guard.yaml", 4)),
+    }];
+    plan.guard.refused = true;
+    plan
+}
+
+/// An invariant that refuses.
+pub(super) fn refusing() -> InvariantReport {
+    InvariantReport {
+        name: "dcs".to_owned(),
+        demand: "at least 4 devices carry Tier0".to_owned(),
+        before: 4,
+        after: 3,
+        broken: false,
+        refuses: true,
+        worst_case: false,
+        place: place("policies/guard.yaml", 12),
+    }
+}

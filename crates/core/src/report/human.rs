@@ -291,12 +291,11 @@ fn refused_first(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::R
 /// The arithmetic of each reason of a refusal.
 fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let plan = model.plan();
-    let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).count();
-    for (at, refusal) in refusal::refusals(plan).iter().enumerate() {
+    for refusal in refusal::refusals(plan) {
         let name = terminal(&refusal.name);
         write_prose(&format!("{name}: {}", terminal(&refusal.arithmetic)), Paint::Plain, (2, 4), style, out)?;
         // The snippet says how to raise caps; an invariant has its own advice.
-        if at >= caps {
+        if !refusal.is_raised_by_snippet {
             write_prose(&terminal(&refusal.proceed), Paint::Plain, (4, 4), style, out)?;
         }
     }

@@ -10,7 +10,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::apply::Outcome;
 use crate::diagnostic::Severity;
-use crate::plan::Cause;
+use crate::plan::{AxisReport, Cause};
 
 use super::escape::{clip, terminal};
 use super::finding::{ReportFinding, findings};
@@ -150,7 +150,14 @@ fn checks(model: &Model<'_>) -> Vec<Case> {
     let plan = model.plan();
     match model.input.subject {
         Subject::Plan => {
-            let axes = plan.guard.axes.iter().filter(|axis| !axis.is_exceeded() && axis.tag.is_none());
+            let is_over_day = |axis: &AxisReport| {
+                plan.state
+                    .day
+                    .iter()
+                    .any(|day| day.axis == axis.axis && day.tag.is_none() && day.is_exceeded())
+            };
+            let holds = |axis: &&AxisReport| axis.tag.is_none() && !axis.is_exceeded() && !is_over_day(axis);
+            let axes = plan.guard.axes.iter().filter(holds);
             axes.map(|axis| Case {
                 class: "guard".to_owned(),
                 name: axis.axis.word().to_owned(),
@@ -206,6 +213,13 @@ mod tests {
     fn a_plan_fails_only_where_the_guard_does() {
         let plan = fixtures::example();
         assert!(render(Input::new(Subject::Plan, &plan)).contains(r#"failures="0""#));
+        let over_day = fixtures::over_day(plan);
+        let text = render(Input::new(Subject::Plan, &over_day));
+        assert!(text.contains(r#"failures="1""#) && text.contains(r#"name="removals of a day""#), "{text}");
+        assert!(
+            !text.contains(r#"name="removals" "#),
+            "a cap that refuses is not among those that hold: {text}"
+        );
     }
 
     #[test]

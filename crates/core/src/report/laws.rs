@@ -9,6 +9,7 @@ use crate::plan::{CauseIndex, Plan, TagChange, ValueChange};
 
 use super::fixtures;
 use super::model::{Input, Model, Subject};
+use super::refusal::refusals;
 use super::{Format, Style, markdown, write};
 
 /// Names that attack: markup, commands, formulas, controls, directions.
@@ -32,6 +33,33 @@ const NAMES: [&str; 18] = [
     "a\u{2028}b\u{2029}c\u{85}d\re",
     "x\u{2066}y\u{200f}z\u{9b}31m\u{feff}\u{e0041}\u{a0}",
 ];
+
+#[test]
+fn every_reason_of_a_refusal_stands_in_every_format_that_has_sentences() {
+    let mut plan = fixtures::over_day(fixtures::refused());
+    plan.guard.invariants = vec![fixtures::refusing()];
+    let model = Model::new(Input::new(Subject::Plan, &plan));
+    assert_eq!(refusals(&plan).len(), 3);
+    let tables = [Format::Json, Format::Ndjson, Format::Csv, Format::CsvBom, Format::Openmetrics];
+    for format in
+        Format::ALL.iter().copied().filter(|format| format.is_of_a_plan() && !tables.contains(format))
+    {
+        let text = render(format, &model);
+        let plain = text
+            .replace("&quot;", "\"")
+            .replace("\\\"", "\"")
+            .replace("&#39;", "'")
+            .replace(['\n', '`'], " ");
+        let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [
+            "312 removals of tag \"Tier0\"",
+            "removals and the 200 of the last 24 hours",
+            "at least 4 devices carry",
+        ] {
+            assert!(plain.contains(part), "{}: {part}: {text}", format.name());
+        }
+    }
+}
 
 /// A device of the plan: tags to add, tags to remove (both by name), a value.
 type Wanted = (usize, Vec<usize>, Vec<usize>, Option<bool>);

@@ -3,6 +3,7 @@
 //! The guard judges. Names are not escaped here.
 
 use crate::apply::{ChangeOutcome, Outcome};
+use crate::diagnostic::Place;
 use crate::plan::consequences::Consequences;
 use crate::plan::guard::DayReport;
 use crate::plan::{AxisReport, InvariantReport, Plan};
@@ -15,7 +16,7 @@ use super::words::{counted, number, place, share};
 
 /// A reason for a refusal, in the order in which people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Refusal<'p> {
     /// The cap or invariant: `removalsPerTag:Tier0`, `dcs-stay-tier0`.
     pub name: String,
     /// The amount and the exceeded limit.
@@ -24,6 +25,10 @@ pub struct Refusal {
     pub arithmetic: String,
     /// The next step: an option to pass or an approval to write.
     pub proceed: String,
+    /// Where the setting is stated; `None` for a default.
+    pub place: Option<&'p Place>,
+    /// Whether the snippet to paste raises it.
+    pub is_raised_by_snippet: bool,
 }
 
 /// The end of an apply that the guard refused: no run was started, so no change was attempted.
@@ -51,7 +56,7 @@ pub fn refused_run(plan: &Plan, exit_code: u8) -> std::io::Result<RunEnd> {
 }
 
 /// Every reason, caps first.
-pub fn refusals(plan: &Plan) -> Vec<Refusal> {
+pub fn refusals(plan: &Plan) -> Vec<Refusal<'_>> {
     let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).map(|axis| cap(plan, axis));
     let invariants = plan.guard.invariants.iter().filter(|report| report.refuses);
     let invariants = invariants.map(|report| invariant(plan, report));
@@ -62,7 +67,7 @@ pub fn refusals(plan: &Plan) -> Vec<Refusal> {
 /// What to paste if caps refuse a plan: raises all of them at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusalSnippet {
-    /// What to do first, where an invariant refuses too: no flag overrides it.
+    /// What to do first, where an invariant refuses too or the file of device groups is wrong: no flag mends that.
     pub first: Option<String>,
     /// `to proceed`, or what the arguments are for after that.
     pub lead: &'static str,
@@ -76,9 +81,15 @@ pub struct RefusalSnippet {
 pub fn snippet(plan: &Plan) -> Option<RefusalSnippet> {
     let snippet = plan.guard.snippet.as_ref()?;
     let words: Vec<String> = snippet.allow.iter().map(|word| escape::shell(word)).collect();
-    let refusing = plan.guard.invariants.iter().find(|report| report.refuses);
-    let first = refusing.map(|report| format!("`{}`: {}", report.name, invariant(plan, report).proceed));
-    let lead = if first.is_some() { "then, for the caps" } else { "to proceed" };
+    let refusals = refusals(plan);
+    let first = refusals.iter().find(|refusal| !refusal.is_raised_by_snippet);
+    let first = first.map(|refusal| format!("`{}`: {}", refusal.name, refusal.proceed));
+    let has_invariant = plan.guard.invariants.iter().any(|report| report.refuses);
+    let lead = match (has_invariant, first.is_some()) {
+        (true, _) => "then, for the caps",
+        (false, true) => "or, for the caps as they are",
+        (false, false) => "to proceed",
+    };
     Some(RefusalSnippet { first, lead, arguments: words.join(" "), approvals: snippet.approvals.clone() })
 }
 
@@ -93,7 +104,7 @@ fn allowance(plan: &Plan, axis: &AxisReport) -> String {
     escape::shell(&stated.cloned().unwrap_or_else(|| format!("{name}{}", axis.planned)))
 }
 
-fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
+fn cap<'p>(plan: &Plan, axis: &'p AxisReport) -> Refusal<'p> {
     let (things, base) = match axis.axis {
         Axis::Devices => ("changed device", "devices in scope"),
         Axis::Additions => ("addition", "devices in scope"),
@@ -113,13 +124,8 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
     let tag = axis.tag.as_ref().map_or_else(String::new, |tag| format!(":{}", escape::tag(tag)));
     let allow = allowance(plan, axis);
     // The predicted moves are within the limit; every possible move counts because the prediction is wrong.
-    let is_worst_case = axis.axis == Axis::GroupMoves
-        && plan.judged_groups().is_some_and(|it| !it.check.reliable && it.predicted <= axis.allowed);
-    let because = if is_worst_case {
-        format!(" in the worst case, because {}", mismatch(plan.judged_groups()))
-    } else {
-        String::new()
-    };
+    let is_worst_case = is_worst_case(plan, axis.axis, axis.allowed);
+    let because = because(plan, is_worst_case);
     let proceed = format!("to proceed: --allow {allow}, or an `approvals` entry in the guard file");
     Refusal {
         name: format!("{name}{tag}"),
@@ -134,10 +140,25 @@ fn cap(plan: &Plan, axis: &AxisReport) -> Refusal {
             raised(plan, axis),
         ),
         proceed: if is_worst_case { RENEW.to_owned() } else { proceed },
+        place: axis.place.as_ref(),
+        is_raised_by_snippet: !is_worst_case,
     }
 }
 
-fn day(plan: &Plan, day: &DayReport) -> Refusal {
+/// Whether only the worst case is over a limit: the predicted moves are within it.
+fn is_worst_case(plan: &Plan, axis: Axis, allowed: u64) -> bool {
+    let judged = plan.judged_groups().filter(|_| axis == Axis::GroupMoves);
+    judged.is_some_and(|groups| !groups.check.reliable && groups.predicted <= allowed)
+}
+
+fn because(plan: &Plan, is_worst_case: bool) -> String {
+    if !is_worst_case {
+        return String::new();
+    }
+    format!(" in the worst case, because {}", mismatch(plan.judged_groups()))
+}
+
+fn day<'p>(plan: &Plan, day: &'p DayReport) -> Refusal<'p> {
     let name = day.axis.word();
     let tag = day.tag.as_ref().map_or_else(String::new, |tag| format!(":{}", escape::tag(tag)));
     let of_tag = day.tag.as_ref().map_or_else(String::new, |tag| format!(" of tag \"{tag}\""));
@@ -152,13 +173,16 @@ fn day(plan: &Plan, day: &DayReport) -> Refusal {
     };
     let planned = plan.guard.axes.iter().find(|axis| axis.axis == day.axis && axis.tag == day.tag);
     let allow = planned.map_or_else(String::new, |axis| allowance(plan, axis));
+    let is_worst_case = is_worst_case(plan, day.axis, day.allowed.saturating_sub(day.done));
+    let proceed = format!("to proceed: --allow {allow}, an `approvals` entry in the guard file, or wait");
     Refusal {
         name: format!("{name}{tag} of a day"),
         headline: format!(
-            "{}{of_tag} and the {} of the last 24 hours are over the day's limit of {}",
+            "{}{of_tag} and the {} of the last 24 hours are over the day's limit of {}{}",
             counted(day.planned, things),
             number(day.done),
-            number(day.allowed)
+            number(day.allowed),
+            because(plan, is_worst_case)
         ),
         arithmetic: format!(
             "{} + {} of {} ({}); limit `guard.caps.{name}.day: {}, floor {}`{stated}",
@@ -169,7 +193,9 @@ fn day(plan: &Plan, day: &DayReport) -> Refusal {
             day.percent,
             number(day.floor),
         ),
-        proceed: format!("to proceed: --allow {allow}, an `approvals` entry in the guard file, or wait"),
+        proceed: if is_worst_case { RENEW.to_owned() } else { proceed },
+        place: day.place.as_ref(),
+        is_raised_by_snippet: !is_worst_case,
     }
 }
 
@@ -195,7 +221,7 @@ fn mismatch(groups: Option<&Consequences>) -> String {
     )
 }
 
-fn invariant(plan: &Plan, invariant: &InvariantReport) -> Refusal {
+fn invariant<'p>(plan: &Plan, invariant: &'p InvariantReport) -> Refusal<'p> {
     if invariant.worst_case {
         return Refusal {
             name: invariant.name.clone(),
@@ -212,6 +238,8 @@ fn invariant(plan: &Plan, invariant: &InvariantReport) -> Refusal {
                 place(&invariant.place)
             ),
             proceed: RENEW.to_owned(),
+            place: Some(&invariant.place),
+            is_raised_by_snippet: false,
         };
     }
     Refusal {
@@ -221,6 +249,8 @@ fn invariant(plan: &Plan, invariant: &InvariantReport) -> Refusal {
         proceed: "to proceed: change the rules so that it holds, or the invariant in a reviewed change of the guard \
                   file; no flag overrides it"
             .to_owned(),
+        place: Some(&invariant.place),
+        is_raised_by_snippet: false,
     }
 }
 
@@ -283,16 +313,7 @@ mod tests {
     #[test]
     fn where_an_invariant_refuses_too_the_caps_come_second() {
         let mut plan = fixtures::refused();
-        plan.guard.invariants.push(InvariantReport {
-            name: "dcs".to_owned(),
-            demand: "at least 4 devices carry Tier0".to_owned(),
-            before: 4,
-            after: 3,
-            broken: false,
-            refuses: true,
-            worst_case: false,
-            place: fixtures::place("guard.yaml", 3),
-        });
+        plan.guard.invariants.push(fixtures::refusing());
         let snippet = snippet(&plan).expect("a cap is exceeded");
         assert_eq!(snippet.lead, "then, for the caps");
         assert!(

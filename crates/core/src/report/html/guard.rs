@@ -45,8 +45,7 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     if let Some(unknown) = sentences::state(plan) {
         emit!(out, "<p>State: {}</p>", unknown)?;
     }
-    let caps = plan.guard.axes.iter().filter(|axis| axis.is_exceeded()).count();
-    for (at, refusal) in refusal::refusals(plan).iter().enumerate().take(LIST) {
+    for refusal in refusal::refusals(plan).iter().take(LIST) {
         emit!(
             out,
             "<div class=\"refusal\"><p><bdi>{}</bdi>: {}</p>",
@@ -54,7 +53,7 @@ pub(super) fn write(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
             refusal.arithmetic
         )?;
         // The snippet says how to raise caps; an invariant has its own advice.
-        if at >= caps {
+        if !refusal.is_raised_by_snippet {
             emit!(out, "<p>{}</p>", refusal.proceed)?;
         }
         emit!(out, "</div>")?;
