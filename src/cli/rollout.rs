@@ -300,7 +300,7 @@ pub fn all_at_once(inputs: &RunInputs<'_>, at: Timestamp) -> Vec<Entry> {
 pub fn notice(args: &ApplyArgs) -> Option<String> {
     args.waves.as_ref()?;
     let reason = args.reason.as_deref().unwrap_or_default();
-    Some(format!("every wave is written at once (--waves all): {reason}"))
+    Some(format!("every wave of this plan is written at once (--waves all): {reason}"))
 }
 
 /// The devices that meet the policy's `health`.

@@ -213,7 +213,7 @@ fn every_wave_at_once_needs_a_reason_and_says_so_first() {
     let whole =
         project.run(&[&words[..], &["--report", "json=end.json", "--report", "markdown=end.md"]].concat());
     let whole = whole.exits(0);
-    let said = "every wave is written at once (--waves all): outage";
+    let said = "every wave of this plan is written at once (--waves all): outage";
     let first = whole.out.lines().find(|line| !line.trim().is_empty()).unwrap();
     assert!(first.contains(said), "{}", whole.out);
     assert!(project.read("end.md").lines().next().unwrap().contains(said));
