@@ -12,13 +12,13 @@ use crate::selection;
 use crate::text;
 
 /// Fields whose whole value is compared, the most telling first. Ids and names belong to one device, times and risks change
-/// daily, and tags must not explain each other.
-const FIELDS: [Field; 19] = [
+/// daily, and tags must not explain each other: device groups follow tags, so a rule that reads them would lose a device with its
+/// tag and never give it back.
+const FIELDS: [Field; 18] = [
     Field::OsPlatform,
     Field::Domain,
     Field::DeviceName,
     Field::VmSubscriptionId,
-    Field::RbacGroupName,
     Field::OnboardingStatus,
     Field::ManagedBy,
     Field::IsAadJoined,

@@ -64,6 +64,19 @@ fn a_selector_is_counted_as_it_is_evaluated() {
 }
 
 #[test]
+fn a_device_group_explains_no_tag_because_it_follows_tags() {
+    let device = |number: usize| {
+        let mut device = server("x", "Windows11", if number < 5 { &["Tier0"] } else { &[] });
+        device["rbacGroupName"] = json!(if number < 5 { "Tier-0" } else { "Other" });
+        device["rbacGroupId"] = json!(if number < 5 { 7 } else { 8 });
+        device
+    };
+    let imported = import(&fleet(&(0..10).map(device).collect::<Vec<_>>()), &ImportOptions::default());
+    assert!(!imported.rules[0].is_selected, "{:?}", imported.rules[0]);
+    assert!(!imported.files[0].text.contains("rbacGroup"), "{}", imported.files[0].text);
+}
+
+#[test]
 fn exceptions_stand_beside_the_selector() {
     let mut devices: Vec<_> = (0..40)
         .map(|number| {
