@@ -255,7 +255,7 @@ fn lost_journals(context: &Context, state: &StateDir, set: &str) -> Result<(), F
             return Err(lost("cannot be read, and has no journal beside it"));
         };
         let waves = plan.rollout.as_ref().map_or(0, PlannedWaves::last);
-        if waves > 1 && set_names::set_of(context, &plan.header.policy) == set {
+        if waves > 1 && set_name::overlap(&set_names::set_of(context, &plan.header.policy), set) {
             return Err(lost("is a plan in waves that has no journal beside it"));
         }
     }

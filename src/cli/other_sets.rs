@@ -27,7 +27,8 @@ pub fn other_sets(state: &StateDir, set: &str, now: Timestamp) -> Vec<OtherSet> 
         if header.set.is_empty() || set_name::is_one(&header.set, set) {
             continue;
         }
-        let (repository, policies) = header.set.split_once(' ').unwrap_or(("", &header.set));
+        let shown = set_name::shown(&header.set);
+        let (repository, policies) = shown.split_once(' ').unwrap_or(("", &shown));
         let (other, read) = others.entry(header.set.clone()).or_insert_with(|| {
             let other = OtherSet {
                 repository: Some(repository.to_owned()).filter(|repository| !repository.is_empty()),

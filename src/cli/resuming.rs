@@ -207,7 +207,7 @@ fn anew(
     if !set_name::covers(&set_names::set_of(context, &set.reference), &recorded.header.set) {
         return Err(Failure::usage(format!(
             "run {run} is of other policies: {}",
-            recorded.header.set.trim()
+            set_name::shown(&recorded.header.set).trim()
         ))
         .help(format!("name its policies as well: mdetag apply POLICY… --resume {run} --or-plan{flags}")));
     }

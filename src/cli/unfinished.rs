@@ -167,5 +167,5 @@ impl Unfinished {
 
 /// `20261126T120000Z-000000 (https://github.com/contoso/tags policies)`.
 fn line(header: &Header) -> String {
-    format!("{} ({})", header.run, terminal(header.set.trim()))
+    format!("{} ({})", header.run, terminal(set_name::shown(&header.set).trim()))
 }

@@ -81,6 +81,14 @@ fn plain(text: &str) -> String {
     text.replace('%', "%25").replace(' ', "%20").replace('|', "%7C")
 }
 
+/// A name as people read it: of each argument the spelling that was typed.
+pub fn shown(name: &str) -> String {
+    let Some((origin, arguments)) = name.split_once(' ') else { return name.to_owned() };
+    let typed = |argument: &str| argument.split('|').next().unwrap_or_default().to_owned();
+    let arguments: Vec<String> = arguments.split(' ').map(typed).collect();
+    format!("{origin} {}", arguments.join(" "))
+}
+
 /// Whether any spelling of one argument and any of another one agree.
 fn agree(one: &str, other: &str, with: impl Fn(&str, &str) -> bool) -> bool {
     one.split('|').any(|one| other.split('|').any(|other| with(one, other)))
@@ -183,6 +191,7 @@ mod tests {
             assert!(is_one(&here, &other) && is_one(&other, &here), "{other}");
         }
         assert!(covers(&here, &of("p.yaml", "/a b/policies/p.yaml")));
+        assert_eq!(shown(&here), " policies");
         for other in [of("other", "/a b/other"), of("c|policies", "/c|policies")] {
             assert!(!overlap(&here, &other) && !is_one(&here, &other), "{other}");
         }

@@ -13,7 +13,6 @@ use crate::plan::{ChangeWhat, LastDevices, LastOf, Plan};
 
 use super::change::ReportedChange;
 use super::escape::clip;
-use super::model::RunEnd;
 use super::words::number;
 
 /// The most names of groups and rules in one mark.
@@ -28,7 +27,7 @@ pub(super) struct LastDeviceMarks<'p>(BTreeMap<&'p str, Vec<&'p LastDevices>>);
 impl<'p> LastDeviceMarks<'p> {
     /// What a plan leaves without any device; at the end of its run, only what the run did: one removal that did not happen, and the
     /// tag is still on a device.
-    pub(super) fn of(plan: &'p Plan, run: Option<&RunEnd>) -> LastDeviceMarks<'p> {
+    pub(super) fn of(plan: &'p Plan, outcomes: &[ChangeOutcome]) -> LastDeviceMarks<'p> {
         let left = |ended: &ChangeOutcome| match &ended.key.what {
             ChangeWhat::Remove(tag)
                 if !matches!(ended.outcome, Outcome::Done | Outcome::Noop | Outcome::Gone) =>
@@ -37,7 +36,7 @@ impl<'p> LastDeviceMarks<'p> {
             }
             _ => None,
         };
-        let left: HashSet<Arc<str>> = run.iter().flat_map(|run| &run.outcomes).filter_map(left).collect();
+        let left: HashSet<Arc<str>> = outcomes.iter().filter_map(left).collect();
         let mut marks: BTreeMap<&str, Vec<&LastDevices>> = BTreeMap::new();
         for last in plan.last_devices.iter().filter(|last| last.tags.iter().all(|tag| !left.contains(&**tag)))
         {
@@ -125,8 +124,7 @@ mod tests {
             error: None,
         };
         let marks = |outcomes: &[ChangeOutcome]| {
-            let run = RunEnd { outcomes: outcomes.to_vec(), ..RunEnd::default() };
-            let marks = LastDeviceMarks::of(&plan, Some(&run));
+            let marks = LastDeviceMarks::of(&plan, outcomes);
             ["T", "U", "V"].map(|tag| marks.on(ReportedChange::Remove(tag)).len())
         };
         assert_eq!(

@@ -199,7 +199,7 @@ impl<'a> Model<'a> {
             classes: [0; Class::ALL.len()],
             outcomes: [0; Outcome::ALL.len()],
             before,
-            marks: LastDeviceMarks::of(input.plan, input.run),
+            marks: LastDeviceMarks::of(input.plan, input.run.map_or(&[], |run| &run.outcomes)),
         };
         model.parts = match input.run {
             Some(run) => vec![model.ended_part(run)],
