@@ -14,6 +14,10 @@ use crate::pages;
 /// guard off.
 const NEVER_ALLOWED: [&str; 3] = ["W05", "W0604", "W0605"];
 
+/// Codes that speak of protections, scope and reserved tags as well as of rules: a rule may be excepted with a reason, a level for
+/// all of them would silence protections too.
+const ALLOWED_BY_RULE: [&str; 1] = ["N0202"];
+
 /// Codes that only a plan reports: a policy file alone does not show whether such an exception is used.
 const TOLD_BY_PLANS: [&str; 1] = ["N0601"];
 
@@ -69,6 +73,17 @@ impl Reader<'_> {
         self.report(
             Diagnostic::error("E0208", span, message).help("mend what it says, or leave it a warning"),
         );
+        false
+    }
+
+    /// Whether a code may be silenced everywhere; reports an error if not.
+    pub(super) fn may_be_allowed_everywhere(&mut self, code: &str, span: Span) -> bool {
+        if !ALLOWED_BY_RULE.contains(&code) {
+            return self.may_be_allowed(code, span);
+        }
+        let message = format!("`{code}` speaks of protections too and cannot be allowed everywhere");
+        let finding = Diagnostic::error("E0208", span, message);
+        self.report(finding.help("except the rule that means it, with a reason: `lints` of the rule"));
         false
     }
 

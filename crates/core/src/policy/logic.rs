@@ -3,6 +3,9 @@
 //! Sound but incomplete: a claim is true for every inventory, but some true claims are not found.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::{Policy, Selector, SelectorKind, Test};
 use crate::device::{Field, Kind};
@@ -86,6 +89,12 @@ impl<'p> Formulas<'p> {
                     }
                 };
                 formula.map(|formula| if is_negated { formula.negated() } else { formula })
+            }
+            // One atom for a field that exists and one that does not: else neither would be the negation of the other.
+            SelectorKind::Field { field, test: Test::Exists(exists) } => {
+                static EXISTS: Test = Test::Exists(true);
+                let atom = Atom { test: Some((*field, &EXISTS)), key: format!("{field:?} exists") };
+                Some(if is_negated == *exists { Formula::Not(atom) } else { Formula::Atom(atom) })
             }
             SelectorKind::Field { field, test } => {
                 atom(Some((*field, test)), format!("{field:?} {}", key(test)))
@@ -209,6 +218,7 @@ impl<'p> Formula<'p> {
         }
         match (self, other) {
             (Formula::Any(parts), other) => parts.iter().all(|part| part.implies(other)),
+            (Formula::Atom(atom), other) if other.holds_for_each_value(atom) => true,
             (one, Formula::All(parts)) => parts.iter().all(|part| one.implies(part)),
             (one, Formula::Any(parts)) if parts.iter().any(|part| one.implies(part)) => true,
             (Formula::All(parts), other) => parts.iter().any(|part| part.implies(other)),
@@ -220,9 +230,56 @@ impl<'p> Formula<'p> {
     }
 }
 
+impl Formula<'_> {
+    /// Whether the atom compares a single-valued field with a list, and each value of the list meets this formula. So the list `a, b`
+    /// implies `a` or `b`, although it implies neither.
+    fn holds_for_each_value(&self, atom: &Atom<'_>) -> bool {
+        let Some((field, Test::Text(list))) = atom.test else { return false };
+        let is_examined = is_single(field) && list.values.len() <= MOST_VALUES;
+        is_examined && list.values.iter().all(|value| self.holds_for(field, value) == Some(true))
+    }
+
+    /// Whether every device with this value of the field meets it, or none does; `None` if that depends on the device.
+    fn holds_for(&self, field: Field, value: &str) -> Option<bool> {
+        match self {
+            Formula::Always => Some(true),
+            Formula::Never => Some(false),
+            Formula::All(parts) => {
+                let all: Vec<Option<bool>> = parts.iter().map(|part| part.holds_for(field, value)).collect();
+                if all.contains(&Some(false)) {
+                    Some(false)
+                } else {
+                    all.into_iter().collect::<Option<Vec<_>>>().map(|_| true)
+                }
+            }
+            Formula::Any(parts) => {
+                let all: Vec<Option<bool>> = parts.iter().map(|part| part.holds_for(field, value)).collect();
+                if all.contains(&Some(true)) {
+                    Some(true)
+                } else {
+                    all.into_iter().collect::<Option<Vec<_>>>().map(|_| false)
+                }
+            }
+            Formula::Atom(atom) => atom.holds_for(field, value),
+            Formula::Not(atom) => atom.holds_for(field, value).map(|holds| !holds),
+        }
+    }
+}
+
+impl Atom<'_> {
+    fn holds_for(&self, field: Field, value: &str) -> Option<bool> {
+        self.test.filter(|(own, _)| *own == field).and_then(|(_, test)| holds(test, value))
+    }
+}
+
 /// Whether a device has at most one value of the field, so that two different values exclude each other.
 fn is_single(field: Field) -> bool {
     matches!(field.kind(), Kind::Text | Kind::Version | Kind::Integer | Kind::Boolean | Kind::Time)
+}
+
+/// Whether a device has at most one address in the field. Only IPv4 is compared: an IPv6 address can hold one of IPv4.
+fn has_one_address(field: Field) -> bool {
+    matches!(field, Field::LastIpAddress | Field::LastExternalIpAddress)
 }
 
 /// Whether the second atom holds whenever the first does.
@@ -268,6 +325,16 @@ fn follows(one: &Atom<'_>, two: &Atom<'_>) -> bool {
         }
         (Test::StartsWith(some) | Test::EndsWith(some) | Test::Contains(some), Test::Contains(more)) => {
             every_text(some, more, |text, other| text.contains(other))
+        }
+        (Test::Glob(globs), Test::StartsWith(more)) => globs.iter().all(|glob| {
+            let start = text::fold(&glob.literal_start()).into_owned();
+            more.iter().any(|other| start.starts_with(&*text::fold(other)))
+        }),
+        (Test::Address(some), Test::Cidr(nets)) => {
+            some.iter().all(|address| nets.iter().any(|net| net.contains(address)))
+        }
+        (Test::Cidr(some), Test::Cidr(more)) => {
+            some.iter().all(|net| more.iter().any(|wide| wide.contains(net)))
         }
         (Test::Text(list), two) if is_single(field) && list.values.len() <= MOST_VALUES => {
             list.values.iter().all(|value| holds(two, value) == Some(true))
@@ -315,6 +382,21 @@ fn excludes(one: &Atom<'_>, two: &Atom<'_>) -> bool {
         }
         (Test::IntegerRange { least, greatest }, Test::IntegerRange { least: lower, greatest: higher }) => {
             greatest < lower || higher < least
+        }
+        (Test::Address(some), Test::Cidr(nets)) | (Test::Cidr(nets), Test::Address(some))
+            if has_one_address(field) =>
+        {
+            let is_outside = |address: &IpAddr, net: &IpNet| {
+                address.is_ipv4() && matches!(net, IpNet::V4(_)) && !net.contains(address)
+            };
+            some.iter().all(|address| nets.iter().all(|net| is_outside(address, net)))
+        }
+        (Test::Cidr(some), Test::Cidr(others)) if has_one_address(field) => {
+            let is_apart = |one: &IpNet, other: &IpNet| match (one, other) {
+                (IpNet::V4(one), IpNet::V4(other)) => !one.contains(other) && !other.contains(one),
+                _ => false,
+            };
+            some.iter().all(|one| others.iter().all(|other| is_apart(one, other)))
         }
         (Test::Text(list), other) | (other, Test::Text(list))
             if is_single(field) && list.values.len() <= MOST_VALUES =>

@@ -258,7 +258,7 @@ impl Reader<'_> {
             "warn" => LintLevel::Warn,
             _ => LintLevel::Deny,
         };
-        (level != LintLevel::Allow || self.may_be_allowed(code, entry.value.span)).then_some(level)
+        (level != LintLevel::Allow || self.may_be_allowed_everywhere(code, entry.value.span)).then_some(level)
     }
 
     pub(super) fn profile(&mut self, entry: &MappingEntry) -> Option<Profile> {

@@ -128,7 +128,21 @@ fn test(reader: &mut Reader<'_>, node: &Node, file_now: Option<Timestamp>) -> Op
     let hunting = fields.get("hunting").and_then(|node| hunting(reader, node)).unwrap_or_default();
     let superseded = fields.get("superseded").and_then(|node| reader.boolean(node, "`superseded`"));
     let mut expect = fields.get("expect").and_then(|node| expectations(reader, node)).unwrap_or_default();
-    expect.group = expect.group.or_else(|| group(reader, &fields));
+    if let Some(stated) = group(reader, &fields) {
+        match &expect.group {
+            Some(other) if other.value != stated.value => {
+                let message =
+                    "this test expects two device groups: `group` of the test and `group` below `expect`";
+                reader.report(
+                    Diagnostic::error("E0112", stated.span, message)
+                        .related(other.span, "the other one")
+                        .help("keep one of them"),
+                );
+            }
+            Some(_) => {}
+            None => expect.group = Some(stated),
+        }
+    }
     let (name, span) = name?;
     Some(PolicyTest { name, now, device, lookups, hunting, superseded, expect, span })
 }
@@ -374,6 +388,13 @@ mod tests {
         assert_eq!(test("device: {}, superseded: 1, expect: { tags: [] }"), ["E0104"]);
         assert_eq!(test("device: {}, expect: {}"), ["E0203"]);
         assert_eq!(test("device: {}, expect: { tag: [] }"), ["E0103"]);
+        let twice = "device: {}, group: Servers, expect:";
+        assert_eq!(
+            test(&format!("{twice} {{ group: Tier-0 }}")),
+            ["E0112"],
+            "one of them would be passed over"
+        );
+        assert!(test(&format!("{twice} {{ group: Servers }}")).is_empty());
         assert_eq!(test("device: {}, expect: { tags: A }"), ["E0104"]);
         assert_eq!(test("device: {}"), ["E0105"]);
         assert_eq!(parse("version: 1\ntests: []\n").1, ["E0204"]);

@@ -74,6 +74,8 @@ fn contradictions_and_tautologies_of_every_operator() {
         "{ machineTags: { hasAll: [A, B], hasNone: [B] } }",
         "{ domain: { exists: false, endsWith: .com } }",
         "{ isAadJoined: true, not: { isAadJoined: true } }",
+        "{ lastIpAddress: { cidr: 10.0.0.0/8 }, all: [{ lastIpAddress: 192.168.0.1 }] }",
+        "{ lastIpAddress: { cidr: 10.0.0.0/8 }, all: [{ lastIpAddress: { cidr: 192.168.0.0/16 } }] }",
     ] {
         assert_eq!(codes(&rule(impossible)), ["W0710"], "{impossible}");
     }
@@ -81,6 +83,7 @@ fn contradictions_and_tautologies_of_every_operator() {
         "{ any: [{ lastSeen: { within: 48h } }, { not: { lastSeen: { within: 48h } } }] }",
         "{ any: [{ not: { osPlatform: A } }, { osPlatform: { startsWith: a } }] }",
         "{ not: { all: [{ machineTags: A }, { machineTags: { hasNone: [A] } }] } }",
+        "{ any: [{ osPlatform: { exists: true } }, { osPlatform: { exists: false } }] }",
     ] {
         assert_eq!(codes(&rule(certain)), ["W0711"], "{certain}");
     }
@@ -91,6 +94,8 @@ fn contradictions_and_tautologies_of_every_operator() {
         "{ machineTags: { hasAny: [A, B], hasNone: [B] } }",
         "{ any: [{ osPlatform: A }, { not: { osPlatform: B } }] }",
         "{ computerDnsName: { startsWith: a, endsWith: z } }",
+        "{ lastIpAddress: { cidr: 10.0.0.0/8 }, not: { lastIpAddress: { cidr: 10.1.0.0/16 } } }",
+        "{ lastIpAddress: { cidr: 10.0.0.0/8 }, all: [{ lastIpAddress: '::ffff:10.1.1.1' }] }",
     ] {
         assert_eq!(codes(&rule(sound)), Vec::<&str>::new(), "{sound}");
     }
@@ -109,6 +114,38 @@ fn a_rule_that_is_stronger_later_or_excepted_is_not_dead() {
 }
 
 #[test]
+fn a_rule_that_another_says_in_other_words_is_found() {
+    let rules = |one: &str, other: &str| {
+        format!(
+            "version: 1\nrules:\n- {{ name: one, select: {one}, tags: [T] }}\n- {{ name: other, select: {other}, tags: [T] }}\n"
+        )
+    };
+    for (one, other) in [
+        ("{ any: [{ domain: a.com }, { domain: b.com }] }", "{ domain: [B.com, a.com] }"),
+        ("{ osPlatform: { exists: false } }", "{ not: { osPlatform: { exists: true } } }"),
+    ] {
+        let found = logical(&rules(one, other));
+        assert_eq!(found.len(), 1, "{one}: {found:?}");
+        assert_eq!(
+            (found[0].0, found[0].1.contains("rule `other`")),
+            ("W0712", true),
+            "the later one is told: {found:?}"
+        );
+    }
+    for (wide, narrow) in [
+        ("{ computerDnsName: { startsWith: web } }", "{ computerDnsName: { glob: \"WEB0*\" } }"),
+        ("{ lastIpAddress: { cidr: 10.0.0.0/8 } }", "{ lastIpAddress: { cidr: 10.1.0.0/16 } }"),
+        ("{ ipAddresses: { cidr: 10.0.0.0/8 } }", "{ ipAddresses: [10.1.1.1, 10.2.2.2] }"),
+    ] {
+        assert_eq!(codes(&rules(wide, narrow)), ["W0713"], "{narrow}");
+    }
+    let apart = [("{ computerDnsName: { startsWith: web1 } }", "{ computerDnsName: { glob: \"web*\" } }")];
+    for (one, other) in apart {
+        assert_eq!(codes(&rules(one, other)), Vec::<&str>::new(), "{other}");
+    }
+}
+
+#[test]
 fn a_window_shorter_than_the_daily_report_is_told() {
     let rule = |window: &str| {
         format!("version: 1\nrules:\n- {{ name: r, select: {{ lastSeen: {{ {window} }} }}, tags: [T] }}\n")
@@ -122,9 +159,10 @@ fn selector(dice: &mut SeededNumbers, depth: u32) -> String {
     let mut pick = |bound: u64| dice.number() % bound;
     let value = ["a", "ab", "b"][pick(3) as usize];
     match pick(if depth == 0 { 6 } else { 9 }) {
-        0 => format!("{{ osPlatform: {value} }}"),
-        1 => format!("{{ osPlatform: {{ startsWith: {value} }} }}"),
-        2 => "{ domain: { exists: true } }".to_owned(),
+        0 => ["a", "[a, ab]", "[AB, b]"].map(|list| format!("{{ osPlatform: {list} }}"))[pick(3) as usize]
+            .clone(),
+        1 => format!("{{ osPlatform: {{ {}: {value} }} }}", ["startsWith", "glob"][pick(2) as usize]),
+        2 => format!("{{ domain: {{ exists: {} }} }}", pick(2) == 0),
         3 => format!("{{ domain: {{ glob: \"{value}*\" }} }}"),
         4 => format!("{{ osBuild: {{ atLeast: {} }} }}", pick(4)),
         5 => [
