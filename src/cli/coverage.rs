@@ -1,6 +1,8 @@
 //! `mdetag coverage`: devices that no rule selects, tags that no policy claims, rules and protections without devices.
 
 use mdetag_core::coverage::{self, Coverage};
+use mdetag_core::inventory::Snapshot;
+use mdetag_core::report::Format;
 use mdetag_core::report::escape;
 use mdetag_core::report::listing::{Cell, Listing};
 use mdetag_core::report::words::{counted, noun_for, number};
@@ -28,7 +30,13 @@ pub async fn run(context: &Context, args: &CoverageArgs) -> Result<Exit, Failure
     let selections = selection::select(&set.policy, snapshot, &source.hunting, now)
         .map_err(|findings| Failure::policy(set.sources.clone(), findings))?;
     let coverage = coverage::coverage(&set.policy, &set.sources, snapshot, &selections, now);
-    looking::show_seen(context, &seen, listing(&coverage), true)?;
+    let mut listing = listing(&coverage);
+    // A table for people would be lost behind a thousand devices.
+    let is_for_people = matches!(context.global.format, Format::Human | Format::Markdown);
+    if args.details || !is_for_people {
+        listing.rows.extend(gaps(&coverage, snapshot));
+    }
+    looking::show_seen(context, &seen, listing, args.details)?;
     seen.source.close().await;
     Ok(Exit::Success)
 }
@@ -48,7 +56,8 @@ fn listing(coverage: &Coverage) -> Listing {
         .column("owner")
         .column("ticket")
         .column("until")
-        .column("place");
+        .column("place")
+        .detail("id");
     let text = |text: &Option<String>| text.clone().map_or(Cell::Missing, Cell::Text);
     let day = |day: Option<Date>| day.map_or(Cell::Missing, |day| Cell::Text(day.to_string()));
     for rule in &coverage.rules {
@@ -66,6 +75,7 @@ fn listing(coverage: &Coverage) -> Listing {
             text(&rule.ticket),
             day(rule.until),
             Cell::Text(format!("{}:{}", rule.place.file, rule.place.line)),
+            Cell::Missing,
         ]);
     }
     for protection in &coverage.protections {
@@ -79,10 +89,26 @@ fn listing(coverage: &Coverage) -> Listing {
             Cell::Missing,
             Cell::Missing,
             Cell::Text(format!("{}:{}", protection.place.file, protection.place.line)),
+            Cell::Missing,
         ]);
     }
     listing.remarks = remarks(coverage);
     listing
+}
+
+/// What the policies leave out, one a row: devices and tags.
+fn gaps(coverage: &Coverage, snapshot: &Snapshot) -> impl Iterator<Item = Vec<Cell>> {
+    let row = |kind: &str, name: &str, devices: u64, state: &str, id: Cell| {
+        let text = |text: &str| Cell::Text(text.to_owned());
+        let [owner, ticket, until, place] = [const { Cell::Missing }; 4];
+        vec![text(kind), text(name), Cell::Number(devices), text(state), owner, ticket, until, place, id]
+    };
+    let devices = coverage.unselected_rows.iter().map(move |at| {
+        let id = Cell::Text(snapshot.id(*at).to_owned());
+        row("device", snapshot.label(*at), 1, "no rule selects it", id)
+    });
+    let tags = coverage.unclaimed.iter();
+    devices.chain(tags.map(move |(tag, count)| row("tag", tag, *count, "unclaimed", Cell::Missing)))
 }
 
 fn remarks(coverage: &Coverage) -> Vec<String> {

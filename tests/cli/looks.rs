@@ -77,8 +77,23 @@ fn coverage_says_what_no_rule_selects_and_which_rules_hold_for_nobody() {
     assert_eq!(document["rows"][1]["state"], "holds for nobody");
     let remarks = document["remarks"].to_string();
     assert!(remarks.contains("pc01.corp.example.com") && remarks.contains("Sales (1)"), "{remarks}");
+    let of_kind = |kind: &str| {
+        let rows = document["rows"].as_array().unwrap().iter().filter(|row| row["kind"] == kind);
+        rows.map(|row| {
+            (row["name"].as_str().unwrap().to_owned(), row["devices"].clone(), row["id"].is_string())
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(of_kind("device"), [("pc01.corp.example.com".to_owned(), 1.into(), true)]);
+    assert!(of_kind("tag").contains(&("Sales".to_owned(), 1.into(), false)));
+    let csv = project.run(&["coverage", "--inventory", "fleet.ndjson", "--format", "csv"]).exits(0);
+    assert!(csv.out.contains("\"device\",\"pc01.corp.example.com\""), "{}", csv.out);
     let text = project.run(&["coverage", "--inventory", "fleet.ndjson"]).exits(0);
     text.is_for_people();
+    let lists_devices = |text: &str| text.lines().any(|line| line.trim_start().starts_with("device "));
+    assert!(!lists_devices(&text.out), "{}", text.out);
+    let whole = project.run(&["coverage", "--inventory", "fleet.ndjson", "--details"]).exits(0);
+    assert!(lists_devices(&whole.out), "{}", whole.out);
 }
 
 #[test]

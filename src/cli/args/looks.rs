@@ -55,6 +55,9 @@ pub struct CoverageArgs {
     /// Policy files or directories [default: the profile's policies, else policies/]
     #[arg(value_name = "POLICY")]
     pub policy: Vec<PathBuf>,
+    /// List every device that no rule selects and every tag that nothing claims, as files always do
+    #[arg(long)]
+    pub details: bool,
 }
 
 /// `groups`.

@@ -10,7 +10,7 @@ mod tags;
 pub use tags::{TagOwner, TagRow, TagStanding, tags};
 
 use crate::diagnostic::{Place, Sources, Span};
-use crate::inventory::{DeviceSet, Snapshot};
+use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::Policy;
 use crate::selection::Selections;
 use crate::time::{Date, Timestamp};
@@ -27,6 +27,8 @@ pub struct Coverage {
     pub in_scope: u64,
     /// Devices in scope that no rule in force selects.
     pub unselected: DeviceCount,
+    /// All of them, by id.
+    pub unselected_rows: Vec<Row>,
     /// Live tags that nothing in the set claims, the most frequent first.
     pub unclaimed: Vec<(String, u64)>,
     /// Every rule, in file order.
@@ -88,6 +90,7 @@ pub fn coverage(
         devices: snapshot.len() as u64,
         in_scope: selections.scope.count() as u64,
         unselected: count(snapshot, &unselected),
+        unselected_rows: by_id(snapshot, &unselected).collect(),
         unclaimed: unclaimed(policy, snapshot),
         rules: rules
             .map(|(rule, rows)| RuleCoverage {
@@ -123,11 +126,15 @@ fn unclaimed(policy: &Policy, snapshot: &Snapshot) -> Vec<(String, u64)> {
 }
 
 fn count(snapshot: &Snapshot, rows: &DeviceSet) -> DeviceCount {
-    let by_id = snapshot.order_by_id().iter().filter(|row| rows.contains(**row));
+    let sample = by_id(snapshot, rows).take(SAMPLE);
     DeviceCount {
         count: rows.count() as u64,
-        sample: by_id.take(SAMPLE).map(|row| snapshot.label(*row).to_owned()).collect(),
+        sample: sample.map(|row| snapshot.label(row).to_owned()).collect(),
     }
+}
+
+fn by_id<'a>(snapshot: &'a Snapshot, rows: &'a DeviceSet) -> impl Iterator<Item = Row> + 'a {
+    snapshot.order_by_id().iter().copied().filter(|row| rows.contains(*row))
 }
 
 fn place(sources: &Sources, span: Span) -> Place {
