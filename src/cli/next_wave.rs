@@ -133,11 +133,13 @@ fn waiting(
     waves: &Waves<'_>,
     moment: Timestamp,
 ) -> RunEnd {
+    let outcomes = waves.outcomes();
+    let bad = outcomes.iter().filter(|ended| ended.outcome.is_bad()).count() as u64;
     RunEnd {
         run_id: run_id.to_owned(),
         plan_digest: digest.to_owned(),
-        outcomes: waves.outcomes(),
-        stopped: Some(wait_sentence(moment)),
+        stopped: Some(wait_sentence(moment, bad)),
+        outcomes,
         is_default_set: set_names::is_default(context, &set.reference),
         tenant_flags: flags::tenant_flags(context),
         resume_flags: flags::resume_flags(context, args),

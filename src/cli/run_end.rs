@@ -31,19 +31,24 @@ pub struct Pause {
 }
 
 impl Pause {
-    fn sentence(&self) -> Option<String> {
+    /// `bad`: changes of the run that did not end as they should.
+    fn sentence(&self, bad: u64) -> Option<String> {
         match self {
             Pause { stopped: Some(reason), .. } => Some(format!("it was stopped by {}", reason.phrase())),
             Pause { halt: Some(halt), .. } => Some(halt_sentence(halt)),
-            Pause { not_before: Some(moment), .. } => Some(wait_sentence(*moment)),
+            Pause { not_before: Some(moment), .. } => Some(wait_sentence(*moment, bad)),
             _ => None,
         }
     }
 }
 
-/// The sentence about a rollout that must not continue before a moment.
-pub fn wait_sentence(not_before: Timestamp) -> String {
-    format!("the next wave waits: it may start at {not_before}, and nothing failed")
+/// The sentence about a rollout that must not continue before a moment. `bad`: changes of its waves so far that did not end as they should.
+pub fn wait_sentence(not_before: Timestamp, bad: u64) -> String {
+    let so_far = match bad {
+        0 => "and nothing failed".to_owned(),
+        _ => format!("and {} so far did not end as planned", counted(bad, "change")),
+    };
+    format!("the next wave waits: it may start at {not_before}, {so_far}")
 }
 
 /// `wave 1 fails the gate "failed": 9 of 25 devices (at most 2 %)`.
@@ -116,7 +121,7 @@ impl RunEnding {
         let run = RunEnd {
             run_id: self.run_id,
             outcomes: self.outcomes,
-            stopped: pause.sentence(),
+            stopped: pause.sentence(bad),
             is_default_set: inputs.is_default_set,
             tenant_flags,
             resume_flags: resume_flags(inputs.context, inputs.args),

@@ -206,6 +206,22 @@ fn devices_that_the_service_refuses_do_not_stop_a_rollout_but_are_told() {
 }
 
 #[test]
+fn a_wait_after_a_wave_with_refused_devices_does_not_say_that_nothing_failed() {
+    let project = swap();
+    let text = project.read("policies/p.yaml");
+    project.write("policies/p.yaml", &text.replace("100%] }", "100%], wait: 2h }"));
+    damaged(&project, |device| device["onboardingStatus"] = "CanBeOnboarded".into());
+    let words = [&APPLY[..], &["--sandbox-fault", "refuse=unonboarded"], &FAST].concat();
+    let end = project.run(&words).exits(4).json();
+    let refused = end["outcomes"]["refused"].as_u64().unwrap();
+    assert!((1..50).contains(&refused), "{end}");
+    let told = format!("and {refused} changes so far did not end as planned");
+    assert!(end["stopped"].as_str().unwrap().ends_with(&told), "{}", end["stopped"]);
+    let again = project.run(&["apply", "--resume", "--sandbox", "--format", "json"]).exits(6).json();
+    assert_eq!((&again["stopped"], &again["notBefore"]), (&end["stopped"], &end["notBefore"]));
+}
+
+#[test]
 fn every_wave_at_once_needs_a_reason_and_says_so_first() {
     let project = project("waves: [25, 100%], wait: 2h");
     project.run(&["apply", "--sandbox", "--auto-approve", "--waves", "all"]).exits(1);

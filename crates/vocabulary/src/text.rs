@@ -93,6 +93,9 @@ pub fn fold_case(text: &str) -> Cow<'_, str> {
     if !text.bytes().fold(false, |any, byte| any | is_other(byte)) {
         return Cow::Borrowed(text);
     }
+    if text.is_ascii() {
+        return Cow::Owned(text.to_ascii_lowercase());
+    }
     Cow::Owned(text.chars().map(fold_char).collect())
 }
 

@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use super::conditions::{TextConditions, free};
 use crate::device::Field;
-use crate::inventory::{DeviceSet, Row, Snapshot, TagId};
-use crate::policy::{DeviceGroups, GroupIndex, Property, TagConditions};
+use crate::inventory::{DeviceSet, Row, Snapshot, TagId, domain_of};
+use crate::policy::{DeviceGroups, GroupIndex, Operator, Property, TagConditions};
 
 /// Rows of one parallel task.
 const CHUNK: usize = 1 << 14;
@@ -122,13 +122,13 @@ impl<'a> Membership<'a> {
         Assignment { groups: rows.map_init(|| GroupJudge::new(self), group).collect() }
     }
 
-    /// The group of every device after edits. Edits refer to `tags` by index, and name each device at most once.
+    /// The group of each edited device after its edits. Edits refer to `tags` by index, and name each device at most once.
     pub fn assign_after<E: TagEdits + Sync>(
         &self,
         before: &Assignment,
         tags: &[Arc<str>],
         edits: &[(Row, E)],
-    ) -> Assignment {
+    ) -> Vec<GroupIndex> {
         let ranks: Vec<Vec<u32>> = tags.iter().map(|tag| self.tags.ranks(tag)).collect();
         let live: Vec<Option<TagId>> = tags.iter().map(|tag| self.snapshot.find_tag(tag)).collect();
         let group = |judge: &mut GroupJudge<'_, 'a>, (row, edit): &(Row, E)| {
@@ -150,13 +150,7 @@ impl<'a> Membership<'a> {
             }
             judge.group(*row)
         };
-        let moved: Vec<GroupIndex> =
-            edits.par_iter().with_min_len(CHUNK).map_init(|| GroupJudge::new(self), group).collect();
-        let mut after = before.clone();
-        for ((row, _), group) in edits.iter().zip(moved) {
-            after.groups[row.index()] = group;
-        }
-        after
+        edits.par_iter().with_min_len(CHUNK).map_init(|| GroupJudge::new(self), group).collect()
     }
 
     /// Whether some condition depends on this tag. Other tags move no device.
@@ -175,23 +169,29 @@ struct PlatformAndDomain {
     met: FixedBitSet,
     /// The first of them without conditions on names and tags.
     first: u32,
-    /// The first of them with a condition on names.
-    first_named: u32,
+    /// The first of them with a condition on names, by operator.
+    first_named: Vec<(Operator, u32)>,
 }
 
 impl PlatformAndDomain {
-    fn new(of: &Membership<'_>, row: Row) -> PlatformAndDomain {
-        let text = |field: Field| of.snapshot.plain(field, row);
-        let mut met = of.platforms.met(text(Field::OsPlatform));
+    fn new(of: &Membership<'_>, platform: Option<&str>, domain: Option<&str>) -> PlatformAndDomain {
+        let mut met = of.platforms.met(platform);
         met.intersect_with(&of.stated);
         if of.domains.is_asked() {
-            met.intersect_with(&of.domains.met(text(Field::Domain)));
+            met.intersect_with(&of.domains.met(domain));
         }
         let is_open = |rank: &usize| of.names.free.contains(*rank) && of.untagged.contains(*rank);
         let first = met.ones().find(is_open).map_or(NONE, |rank| rank as u32);
-        let is_named = |rank: &usize| !of.names.free.contains(*rank);
-        let first_named = met.ones().find(is_named).map_or(NONE, |rank| rank as u32);
-        PlatformAndDomain { met, first, first_named }
+        let first_named = of.names.compared.iter().filter_map(|(operator, by)| {
+            let rank = met.intersection(by).next()? as u32;
+            (rank < first).then_some((*operator, rank))
+        });
+        PlatformAndDomain { first_named: first_named.collect(), met, first }
+    }
+
+    /// Whether a name decides, compared by this operator, where a device is of rank `best` without.
+    fn wants(&self, operator: Operator, best: u32) -> bool {
+        self.first_named.iter().any(|(own, first)| *own == operator && *first < best)
     }
 }
 
@@ -231,7 +231,7 @@ impl<'m, 'a> GroupJudge<'m, 'a> {
             if rank < best && !self.of.names.free.contains(rank as usize) {
                 return None;
             }
-            if rank < best && place(self.of, &mut self.places, row).met.contains(rank as usize) {
+            if rank < best && self.place(row).1.met.contains(rank as usize) {
                 best = rank;
             }
         }
@@ -240,23 +240,26 @@ impl<'m, 'a> GroupJudge<'m, 'a> {
 
     /// The group of a device whose tags meet the conditions of `ranks`.
     fn group(&mut self, row: Row) -> GroupIndex {
-        let GroupJudge { of, places, ranks } = self;
+        let of = self.of;
         if of.merged.contains(row) {
             return GroupIndex::Merged;
         }
-        let place = place(of, places, row);
+        let ranks = std::mem::take(&mut self.ranks);
+        let (name, place) = self.place(row);
         let mut best = place.first;
-        for rank in &**ranks {
+        for rank in &ranks {
             let is_met = || place.met.contains(*rank as usize) && of.names.free.contains(*rank as usize);
             if *rank < best && is_met() {
                 best = *rank;
             }
         }
         // Names are evaluated last, because each device has its own.
-        if place.first_named < best
-            && let Some(name) = of.snapshot.plain(Field::ComputerDnsName, row)
+        let without = best;
+        if let Some(name) = name
+            && place.first_named.iter().any(|(_, first)| *first < without)
         {
-            of.names.find(name, |rank| {
+            let wants = |operator: Operator| place.wants(operator, without);
+            of.names.find(name, wants, |rank| {
                 let index = rank as usize;
                 let is_met =
                     || place.met.contains(index) && (of.untagged.contains(index) || ranks.contains(&rank));
@@ -265,22 +268,24 @@ impl<'m, 'a> GroupJudge<'m, 'a> {
                 }
             });
         }
+        self.ranks = ranks;
         of_rank(best)
     }
-}
 
-/// The part that platform and domain decide, computed once for all devices that share both.
-fn place<'p, 'a>(
-    of: &Membership<'a>,
-    places: &'p mut HashMap<(u32, &'a str), PlatformAndDomain>,
-    row: Row,
-) -> &'p PlatformAndDomain {
-    let domain = if of.domains.is_asked() { of.snapshot.plain(Field::Domain, row) } else { None };
-    let key = (of.snapshot.code(Field::OsPlatform, row), domain.unwrap_or_default());
-    if places.len() >= MOST_PLACES && !places.contains_key(&key) {
-        places.clear();
+    /// A device's name, and the part that platform and domain decide, computed once for all devices that share both.
+    fn place(&mut self, row: Row) -> (Option<&'a str>, &PlatformAndDomain) {
+        let GroupJudge { of, places, .. } = self;
+        let name = of.snapshot.name(row);
+        let domain = if of.domains.is_asked() { name.and_then(domain_of) } else { None };
+        let key = (of.snapshot.code(Field::OsPlatform, row), domain.unwrap_or_default());
+        if places.len() >= MOST_PLACES && !places.contains_key(&key) {
+            places.clear();
+        }
+        let place = places
+            .entry(key)
+            .or_insert_with(|| PlatformAndDomain::new(of, of.snapshot.plain(Field::OsPlatform, row), domain));
+        (name, place)
     }
-    places.entry(key).or_insert_with(|| PlatformAndDomain::new(of, row))
 }
 
 fn of_rank(rank: u32) -> GroupIndex {

@@ -28,18 +28,12 @@ impl<'a> ReportedGroups<'a> {
         // A name that is not a group's may still mean the ungrouped devices: `find` knows those names.
         let find = |name: &str| ranks.get(&text::fold(name)).copied().or_else(|| groups.find_ungrouped(name));
         let bound = snapshot.code_bound(Field::RbacGroupName).unwrap_or_default();
-        let mut by_code = vec![None; bound];
-        let mut is_known = vec![false; bound];
-        for row in snapshot.rows() {
-            let code = snapshot.code(Field::RbacGroupName, row) as usize;
-            if let Some(is_known @ false) = is_known.get_mut(code) {
-                *is_known = true;
-                by_code[code] = match snapshot.text(Field::RbacGroupName, row) {
-                    Some(name) => find(&name),
-                    None => Some(GroupIndex::Ungrouped),
-                };
-            }
-        }
+        let name = |code: u32| snapshot.code_text(Field::RbacGroupName, code).filter(|name| !name.is_empty());
+        let by_code = (0..bound as u32).map(|code| match name(code) {
+            Some(name) => find(name),
+            None => Some(GroupIndex::Ungrouped),
+        });
+        let by_code = by_code.collect();
         ReportedGroups { snapshot, groups, by_code }
     }
 

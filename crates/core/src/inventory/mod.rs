@@ -26,6 +26,7 @@ pub use builder::{Page, ReadFault, SnapshotBuilder};
 pub use foreign::{foreign_encoding, seems_to_be};
 pub use set::DeviceSet;
 pub use snapshot::Snapshot;
+pub(crate) use snapshot::domain_of;
 pub use tally::Tally;
 pub use trust::{InventoryCounts, Trust, UntrustedReason, judge};
 

@@ -244,6 +244,11 @@ impl Snapshot {
     }
 }
 
+/// The domain that a name ends with; none where it has no dot, or nothing after its first one.
+pub(crate) fn domain_of(name: &str) -> Option<&str> {
+    Some(split(name).1).filter(|domain| !domain.is_empty())
+}
+
 /// The name up to the first dot, and the rest.
 fn split(name: &str) -> (&str, &str) {
     name.split_once('.').unwrap_or((name, ""))

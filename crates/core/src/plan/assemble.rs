@@ -2,8 +2,7 @@
 //!
 //! The order of reasons is fixed: a protection applies to a whole device; then missing data, then history, then trust.
 
-use std::collections::BTreeMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -80,13 +79,13 @@ pub(super) fn arrange<'a>(desired: &Desired<'_>, differences: Differences<'a>) -
     DifferencesByDevice { tags, values, names, causes: causes.list }
 }
 
-/// Fills a plan's tags, causes, changes, withheld and pending changes. The history is [`History::under`] this plan's `tagCase`.
+/// Fills a plan's lists, and returns the row of each of its changes. The history is [`History::under`] the `tagCase` at hand.
 pub(super) fn assemble(
     desired: &Desired<'_>,
     history: &History,
     arranged: DifferencesByDevice<'_>,
     plan: &mut Plan,
-) {
+) -> Vec<Option<Row>> {
     let DifferencesByDevice { tags, values, names, causes } = arranged;
     plan.causes = causes;
     let sorter = Sorter::new(desired, history, plan.is_trusted(), &plan.causes, &names);
@@ -94,13 +93,14 @@ pub(super) fn assemble(
     // Reserves memory for all at once: a list that grows step by step leaves holes of its own size. Unused pages cost nothing.
     let most = desired.snapshot.len().min(tags.entries.len() + values.entries.len());
     groups.insert(ChangeSlot::Planned, Vec::with_capacity(most));
+    let mut rows = Vec::with_capacity(most);
     let mut devices = per_device(desired.snapshot.order_by_id(), &tags, &values);
     loop {
         let devices: Vec<DifferingDevice<'_>> = devices.by_ref().take(AT_ONCE).collect();
         if devices.is_empty() {
             break;
         }
-        sorter.sort(&devices, &mut groups);
+        sorter.sort(&devices, &mut groups, &mut rows);
     }
     plan.tags = names.list;
     for (target, devices) in groups {
@@ -134,6 +134,7 @@ pub(super) fn assemble(
         let group = Withheld { until, accepted, ..Withheld::new(reason, name, devices) };
         if reason == WithheldReason::Pending { plan.pending.push(group) } else { plan.withheld.push(group) }
     }
+    rows
 }
 
 /// When the first of some changes is tried again that the service refuses, or that another origin holds.
@@ -261,8 +262,13 @@ impl<'a> Sorter<'a> {
         Sorter { desired, history, known, is_trusted, causes, names, replacements, limited }
     }
 
-    /// Appends the changes of some devices to their slots.
-    fn sort(&self, devices: &[DifferingDevice<'_>], groups: &mut BTreeMap<ChangeSlot, Vec<DeviceChange>>) {
+    /// Appends the changes of some devices to their slots, and the rows of the planned ones to `planned`.
+    fn sort(
+        &self,
+        devices: &[DifferingDevice<'_>],
+        groups: &mut BTreeMap<ChangeSlot, Vec<DeviceChange>>,
+        planned: &mut Vec<Option<Row>>,
+    ) {
         let targets: Vec<DeviceSlots> = devices.par_iter().map(|device| self.targets(device)).collect();
         let mut members: BTreeMap<&ChangeSlot, Vec<usize>> = BTreeMap::new();
         for (index, targets) in targets.iter().enumerate() {
@@ -278,6 +284,9 @@ impl<'a> Sorter<'a> {
             }
         }
         for (target, members) in members {
+            if *target == ChangeSlot::Planned {
+                planned.extend(members.iter().map(|index| Some(devices[*index].row)));
+            }
             // In the order of ids, rows are anywhere in memory. A loop that only looks them up waits for many of them at once;
             // one that also assembles each device waits for one after the other.
             let ahead = || (0..0, Vec::with_capacity(AHEAD));

@@ -4,6 +4,7 @@
 //! Predicts from the file of device groups, and says how well the live groups agree with it. `guard` decides whether a move is
 //! allowed.
 
+mod check;
 mod moves;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,21 +14,20 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceChange, Plan};
+use super::{DeviceChange, Plan, TagIndex};
 use crate::device::{DeviceValue, Field};
-use crate::groups::{Assignment, GroupSizes, Membership, ReportedGroups, TagEdits};
+use crate::groups::{Assignment, GroupSizes, Membership, TagEdits};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Counted, DeviceGroups, GroupIndex, Policy};
 use crate::text;
 
+use check::GroupComparison;
+pub use check::{ComparedDevices, GroupCheck, HardlyChecked};
+use moves::MoveTally;
 pub use moves::{GroupMove, MoveDoubt, RemediationChange};
-use moves::{MoveTally, SAMPLE};
 
 /// Changes whose rows one core looks up at a time.
 const AT_ONCE: usize = 1 << 14;
-/// The share of devices with a group name in another group than predicted, in twentieths, above which predictions are unreliable:
-/// 5 %.
-const UNRELIABLE_TWENTIETHS: u64 = 1;
 
 /// What a plan causes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,20 +61,6 @@ pub struct GroupCount {
     pub name: String,
     /// Devices in scope.
     pub devices: u64,
-}
-
-/// How far the live `rbacGroupName` agrees with the file, on devices in scope whose tags the plan leaves alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct GroupCheck {
-    /// Devices whose live group is another one.
-    pub differ: u64,
-    /// Devices that were compared.
-    pub of: u64,
-    /// Whether the prediction may be relied on: at most 5 % differ.
-    pub reliable: bool,
-    /// The first that differ: device, reported group, predicted group.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sample: Vec<String>,
 }
 
 /// Weight in the exposure score in hundredths: 75 for Low, 100 for Normal, and for High 10 for each device of the tenant
@@ -131,35 +117,46 @@ pub fn consequences(
     plan: &Plan,
     written_lately: &BTreeSet<Arc<str>>,
 ) -> Option<Consequences> {
+    policy.device_groups.as_ref()?;
+    let rows = rows_of(snapshot, &plan.changes);
+    of_changes(policy, (snapshot, scope), plan, &rows, written_lately)
+}
+
+/// As [`consequences`], where the row of each change is known.
+pub(super) fn of_changes(
+    policy: &Policy,
+    (snapshot, scope): (&Snapshot, &DeviceSet),
+    plan: &Plan,
+    rows: &[Option<Row>],
+    written_lately: &BTreeSet<Arc<str>>,
+) -> Option<Consequences> {
     let (groups, _) = policy.device_groups.as_ref()?;
-    let (membership, changed) =
-        rayon::join(|| Membership::new(groups, snapshot), || rows_of(snapshot, &plan.changes));
+    let (membership, values) = (Membership::new(groups, snapshot), LiveValues::new(snapshot));
+    let before = membership.assign();
     // Every planned tag is evaluated once.
     let is_watched: Vec<bool> = plan.tags.iter().map(|tag| membership.is_watched(tag)).collect();
-    let edits = edits(plan, &changed, &is_watched);
-    let foresight =
-        MovePrediction { groups, snapshot, scope, plan, changed: &changed, edits: &edits, is_watched };
-    let before = membership.assign();
-    let ((after, moves), (check, exposure)) = rayon::join(
+    let touched = TouchedDevices::new(plan, rows, scope, &is_watched, &values);
+    let foresight = MovePrediction { groups, snapshot, scope, plan, touched: &touched, is_watched };
+    let ((after, moves), (had, (check, lately), exposure)) = rayon::join(
         || {
-            let after = membership.assign_after(&before, &plan.tags, &edits);
+            let after = membership.assign_after(&before, &plan.tags, &touched.edits);
             let moves = foresight.moves(&before, &after);
             (after, moves)
         },
-        || (foresight.check(&before, written_lately), foresight.exposure()),
+        || (before.counts(scope), foresight.check(&before, written_lately), values.exposure(scope, &touched)),
     );
-    let (had, have) = rayon::join(|| before.counts(scope), || after.counts(scope));
-    let possible = foresight.possible();
-    let bounds = foresight.bounds(policy, &before, &after, &possible, check.reliable);
+    let have = moves.sizes_after(&had);
+    let check =
+        GroupCheck { hardly_checked: check::hardly_checked(groups, &moves.groups(), &had, &lately), ..check };
     Some(Consequences {
         before: foresight.counts(&had),
         after: foresight.counts(&have),
         exposure,
         predicted: moves.devices(),
-        moves: moves.finish(groups, check.reliable),
-        possible: possible.count() as u64,
+        possible: touched.edits.len() as u64,
         emptied: foresight.emptied(&before, &had, &have),
-        bounds,
+        bounds: foresight.bounds(policy, (&before, &after), (&had, &have), check.reliable),
+        moves: moves.finish(groups, plan, check.reliable),
         check,
     })
 }
@@ -190,13 +187,57 @@ impl TagEdits for &DeviceChange {
     }
 }
 
-/// The changes that may move their device.
-fn edits<'a>(plan: &'a Plan, rows: &[Option<Row>], is_watched: &[bool]) -> Vec<(Row, &'a DeviceChange)> {
-    let edits = plan.changes.par_iter().zip(rows).filter_map(|(change, row)| Some(((*row)?, change)));
-    let may_move = |change: &DeviceChange| {
-        change.add.iter().chain(&change.remove).any(|tag| is_watched[tag.tag.0 as usize])
-    };
-    edits.filter(|(_, change)| may_move(change)).collect()
+/// What a plan changes on devices in scope, found in one pass over its changes.
+struct TouchedDevices<'a> {
+    /// Devices whose tags it changes.
+    tagged: DeviceSet,
+    /// The changes of a tag that some group has a condition on: no others move their device. In the order of ids.
+    edits: Vec<(Row, &'a DeviceChange)>,
+    /// How much more the devices weigh in the exposure score after it, and how much less.
+    gain: u64,
+    loss: u64,
+}
+
+impl<'a> TouchedDevices<'a> {
+    fn new(
+        plan: &'a Plan,
+        rows: &[Option<Row>],
+        scope: &DeviceSet,
+        is_watched: &[bool],
+        values: &LiveValues<'_>,
+    ) -> TouchedDevices<'a> {
+        let of_some = |(changes, rows): (&'a [DeviceChange], &[Option<Row>])| {
+            let (mut tagged, mut edits, mut gain, mut loss) = (Vec::new(), Vec::new(), 0, 0);
+            for (change, row) in changes.iter().zip(rows) {
+                let Some(row) = row.filter(|row| scope.contains(*row)) else { continue };
+                if let Some(new) = change.value {
+                    (gain, loss) = (gain + values.weight(Some(new.to)), loss + values.of(row));
+                }
+                let mut tags = change.add.iter().chain(&change.remove).peekable();
+                if tags.peek().is_some() {
+                    tagged.push(row);
+                    if tags.any(|tag| is_watched[tag.tag.0 as usize]) {
+                        edits.push((row, change));
+                    }
+                }
+            }
+            (tagged, edits, gain, loss)
+        };
+        let parts = plan.changes.par_chunks(AT_ONCE).zip(rows.par_chunks(AT_ONCE)).map(of_some);
+        let parts: Vec<_> = parts.collect();
+        let mut all = TouchedDevices {
+            tagged: DeviceSet::new(values.snapshot.len()),
+            edits: Vec::new(),
+            gain: 0,
+            loss: 0,
+        };
+        for (tagged, edits, gain, loss) in parts {
+            tagged.into_iter().for_each(|row| all.tagged.insert(row));
+            all.edits.extend(edits);
+            (all.gain, all.loss) = (all.gain + gain, all.loss + loss);
+        }
+        all
+    }
 }
 
 struct MovePrediction<'a> {
@@ -204,47 +245,42 @@ struct MovePrediction<'a> {
     snapshot: &'a Snapshot,
     scope: &'a DeviceSet,
     plan: &'a Plan,
-    changed: &'a [Option<Row>],
-    /// The changes that may move their device.
-    edits: &'a [(Row, &'a DeviceChange)],
+    touched: &'a TouchedDevices<'a>,
     /// By planned tag: whether some group has a condition on it.
     is_watched: Vec<bool>,
 }
 
-impl MovePrediction<'_> {
-    /// The changes in scope with their rows.
-    fn in_scope(&self) -> impl Iterator<Item = (&DeviceChange, Row)> {
-        let changes = self.plan.changes.iter().zip(self.changed);
-        changes
-            .filter_map(|(change, row)| Some((change, (*row)?)))
-            .filter(|(_, row)| self.scope.contains(*row))
-    }
-
+impl<'a> MovePrediction<'a> {
     /// The tags of a change that some group has a condition on, each with its sign.
-    fn watched(&self, change: &DeviceChange) -> impl Iterator<Item = (char, &str)> {
+    fn watched(&self, change: &DeviceChange) -> impl Iterator<Item = (char, TagIndex)> {
         let added = change.add.iter().map(|add| ('+', add.tag));
         let removed = change.remove.iter().map(|remove| ('-', remove.tag));
-        let watched = added.chain(removed).filter(|(_, tag)| self.is_watched[tag.0 as usize]);
-        watched.map(|(sign, tag)| (sign, &**self.plan.tag(tag)))
+        added.chain(removed).filter(|(_, tag)| self.is_watched[tag.0 as usize])
     }
 
-    /// Devices that could change group at all.
-    fn possible(&self) -> DeviceSet {
-        let touched = self.edits.iter().map(|(row, _)| *row).filter(|row| self.scope.contains(*row));
-        let mut rows: Vec<Row> = touched.collect();
-        rows.par_sort_unstable();
-        DeviceSet::of(self.snapshot.len(), rows)
-    }
-
-    fn moves(&self, before: &Assignment, after: &Assignment) -> MoveTally<'_> {
+    /// `after`: the group of each edited device.
+    fn moves(&self, before: &Assignment, after: &[GroupIndex]) -> MoveTally<'a> {
         let mut found = MoveTally::default();
-        for (row, change) in self.edits.iter().filter(|(row, _)| self.scope.contains(*row)) {
-            let (from, to) = (before.of(*row), after.of(*row));
-            if from != to {
-                found.count(from, to, self.watched(change), self.snapshot.label(*row));
+        for ((row, change), to) in self.touched.edits.iter().zip(after) {
+            let from = before.of(*row);
+            if from != *to {
+                found.count(from, *to, self.watched(change), || self.snapshot.label(*row));
             }
         }
         found
+    }
+
+    fn check(&self, before: &Assignment, written_lately: &BTreeSet<Arc<str>>) -> (GroupCheck, GroupSizes) {
+        let lately = written_lately.iter().filter_map(|id| self.snapshot.find(id));
+        let compared = GroupComparison {
+            groups: self.groups,
+            snapshot: self.snapshot,
+            scope: self.scope,
+            before,
+            changed: &self.touched.tagged,
+            written_lately: &DeviceSet::of(self.snapshot.len(), lately),
+        };
+        compared.check()
     }
 
     /// Groups that removals leave without any device, in order of rank.
@@ -255,9 +291,9 @@ impl MovePrediction<'_> {
         if !had.keys().any(is_emptied) {
             return Vec::new();
         }
-        for (change, row) in self.in_scope().filter(|(_, row)| is_emptied(&before.of(*row))) {
+        for (row, change) in self.touched.edits.iter().filter(|(row, _)| is_emptied(&before.of(*row))) {
             let removed = change.remove.iter().filter(|remove| self.is_watched[remove.tag.0 as usize]);
-            found.entry(before.of(row)).or_default().extend(removed.map(|remove| self.plan.tag(remove.tag)));
+            found.entry(before.of(*row)).or_default().extend(removed.map(|remove| self.plan.tag(remove.tag)));
         }
         let emptied = found.into_iter().filter(|(_, tags)| !tags.is_empty());
         let emptied = emptied.map(|(group, tags)| EmptiedGroup {
@@ -279,118 +315,97 @@ impl MovePrediction<'_> {
             .collect()
     }
 
-    /// Compares the live groups with the prediction for the devices in scope, once per distinct name if there are few.
-    fn check(&self, before: &Assignment, written_lately: &BTreeSet<Arc<str>>) -> GroupCheck {
-        let mut left_alone = self.scope.clone();
-        let tagged =
-            self.in_scope().filter(|(change, _)| !change.add.is_empty() || !change.remove.is_empty());
-        let mut rows: Vec<Row> = tagged.map(|(_, row)| row).collect();
-        rows.extend(written_lately.iter().filter_map(|id| self.snapshot.find(id)));
-        rows.par_sort_unstable();
-        left_alone.difference_with(&DeviceSet::of(self.snapshot.len(), rows));
-        let live = ReportedGroups::new(self.groups, self.snapshot);
-        let mut found = GroupCheck { reliable: true, ..GroupCheck::default() };
-        let mut named = 0;
-        for row in left_alone.iter() {
-            let predicted = before.of(row);
-            if predicted == GroupIndex::Merged || self.groups.is_unpredictable(predicted) {
-                continue;
-            }
-            named += u64::from(live.is_named(row));
-            found.of += 1;
-            if live.of(row) != Some(predicted) {
-                found.differ += 1;
-                if found.sample.len() < SAMPLE {
-                    let reported = live.name(row);
-                    let reported = reported.as_deref().unwrap_or("ungrouped");
-                    let predicted = self.groups.name(predicted);
-                    found.sample.push(format!(
-                        "{}: reported in {reported}, predicted in {predicted}",
-                        self.snapshot.label(row)
-                    ));
-                }
-            }
-        }
-        found.reliable = found.differ * 20 <= named * UNRELIABLE_TWENTIETHS;
-        found
-    }
-
     /// The count of each invariant on a group, and the bounds of the true count if the prediction is unreliable.
     fn bounds(
         &self,
         policy: &Policy,
-        before: &Assignment,
-        after: &Assignment,
-        possible: &DeviceSet,
+        (before, after): (&Assignment, &[GroupIndex]),
+        (had, have): (&GroupSizes, &GroupSizes),
         is_reliable: bool,
     ) -> Vec<GroupBounds> {
         let named = policy.guard.invariants.iter().filter_map(|invariant| match &invariant.counts {
             Counted::Group { name, .. } => Some(name),
             _ => None,
         });
-        named
-            .map(|name| {
-                let index = self.groups.find(name);
-                let count = |assignment: &Assignment, rows: &mut dyn Iterator<Item = Row>| {
-                    rows.filter(|row| Some(assignment.of(*row)) == index).count() as u64
+        let named: Vec<&String> = named.collect();
+        if named.is_empty() {
+            return Vec::new();
+        }
+        let possible = DeviceSet::of(self.snapshot.len(), self.touched.edits.iter().map(|(row, _)| *row));
+        let bounds = named.into_iter().map(|name| {
+            let index = self.groups.find(name);
+            let devices =
+                |sizes: &GroupSizes| index.and_then(|index| sizes.get(&index).copied()).unwrap_or(0);
+            let predicted = devices(have);
+            let is_certain = is_reliable && index.is_some_and(|index| !self.groups.is_unpredictable(index));
+            let (least, most) = if is_certain {
+                (predicted, predicted)
+            } else {
+                let reported = |row: Row| {
+                    let live = self.snapshot.text(Field::RbacGroupName, row);
+                    live.is_some_and(|live| text::equal(&live, name))
                 };
-                let predicted = count(after, &mut self.scope.iter());
-                let is_certain =
-                    is_reliable && index.is_some_and(|index| !self.groups.is_unpredictable(index));
-                let (least, most) = if is_certain {
-                    (predicted, predicted)
-                } else {
-                    let reported = |row: Row| {
-                        let live = self.snapshot.text(Field::RbacGroupName, row);
-                        live.is_some_and(|live| text::equal(&live, name))
-                    };
-                    let sure = |row: &Row| reported(*row) && !possible.contains(*row);
-                    let least = self.scope.iter().filter(sure).count() as u64;
-                    let most =
-                        self.scope.iter().filter(|row| reported(*row) || possible.contains(*row)).count();
-                    (least.min(predicted), (most as u64).max(predicted))
-                };
-                let crosses = |row: Row, is_gained: bool| {
-                    let (was, is) = (Some(before.of(row)) == index, Some(after.of(row)) == index);
+                let sure = |row: &Row| reported(*row) && !possible.contains(*row);
+                let least = self.scope.iter().filter(sure).count() as u64;
+                let most = self.scope.iter().filter(|row| reported(*row) || possible.contains(*row)).count();
+                (least.min(predicted), (most as u64).max(predicted))
+            };
+            let crossing = |is_gained: bool| {
+                let edits = self.touched.edits.iter().zip(after);
+                let crossing = edits.filter(|((row, _), to)| {
+                    let (was, is) = (Some(before.of(*row)) == index, Some(**to) == index);
                     was != is && is == is_gained
-                };
-                let crossing = |is_gained: bool| {
-                    let rows = self.in_scope().filter(|(_, row)| crosses(*row, is_gained));
-                    rows.map(|(change, _)| change.id.clone()).collect()
-                };
-                GroupBounds {
-                    gained: crossing(true),
-                    lost: crossing(false),
-                    group: name.clone(),
-                    before: count(before, &mut self.scope.iter()),
-                    least,
-                    most,
-                }
-            })
-            .collect()
+                });
+                crossing.map(|((_, change), _)| change.id.clone()).collect()
+            };
+            GroupBounds {
+                gained: crossing(true),
+                lost: crossing(false),
+                group: name.clone(),
+                before: devices(had),
+                least,
+                most,
+            }
+        });
+        bounds.collect()
+    }
+}
+
+/// The weight of live values in the exposure score.
+struct LiveValues<'a> {
+    snapshot: &'a Snapshot,
+    /// What High weighs.
+    high: u64,
+    /// By code of the field: few distinct values, each read once.
+    weights: Vec<u64>,
+}
+
+impl<'a> LiveValues<'a> {
+    fn new(snapshot: &'a Snapshot) -> LiveValues<'a> {
+        let mut values = LiveValues { snapshot, high: 10 * snapshot.len() as u64, weights: Vec::new() };
+        let bound = snapshot.code_bound(Field::DeviceValue).unwrap_or_default();
+        let text = |code: usize| snapshot.code_text(Field::DeviceValue, u32::try_from(code).ok()?);
+        let weight = |code: usize| values.weight(text(code).and_then(DeviceValue::parse));
+        values.weights = (0..bound.max(1)).map(weight).collect();
+        values
     }
 
-    fn exposure(&self) -> Exposure {
-        let high = 10 * self.snapshot.len() as u64;
-        let weight = |value: Option<DeviceValue>| match value {
+    fn weight(&self, value: Option<DeviceValue>) -> u64 {
+        match value {
             Some(DeviceValue::Low) => 75,
-            Some(DeviceValue::High) => high,
+            Some(DeviceValue::High) => self.high,
             Some(DeviceValue::Normal) | None => 100,
-        };
-        // Few distinct values: each is parsed once.
-        let bound = self.snapshot.code_bound(Field::DeviceValue).unwrap_or_default();
-        let text = |code: usize| self.snapshot.code_text(Field::DeviceValue, u32::try_from(code).ok()?);
-        let weights: Vec<u64> =
-            (0..bound.max(1)).map(|code| weight(text(code).and_then(DeviceValue::parse))).collect();
-        let live = |row: Row| weights[self.snapshot.code(Field::DeviceValue, row) as usize];
-        let before: u64 = self.scope.iter().map(live).sum();
-        let mut after = before;
-        for (change, row) in self.in_scope() {
-            if let Some(new) = change.value {
-                after = (after + weight(Some(new.to))).saturating_sub(live(row));
-            }
         }
-        Exposure { before, after }
+    }
+
+    /// The weight of a device as read.
+    fn of(&self, row: Row) -> u64 {
+        self.weights[self.snapshot.code(Field::DeviceValue, row) as usize]
+    }
+
+    fn exposure(&self, scope: &DeviceSet, touched: &TouchedDevices<'_>) -> Exposure {
+        let before: u64 = scope.iter().map(|row| self.of(row)).sum();
+        Exposure { before, after: (before + touched.gain).saturating_sub(touched.loss) }
     }
 }
 

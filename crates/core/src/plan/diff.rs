@@ -6,7 +6,7 @@ use std::num::NonZero;
 
 use rayon::prelude::*;
 
-use super::consequences::consequences;
+use super::consequences;
 use super::differences::{CauseSource, Differences, TagEntry, ValueEntry};
 use super::last_devices::last_devices;
 use super::{
@@ -56,7 +56,7 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
             ticket: rule.ticket.clone(),
         })
         .collect();
-    assemble::assemble(desired, &history.under(desired.tag_case), arranged, &mut plan);
+    let rows = assemble::assemble(desired, &history.under(desired.tag_case), arranged, &mut plan);
     plan.unresolved = desired.unresolved.clone();
     plan.unmatched = desired.selections.unmatched.clone();
     let told = |finding: &Diagnostic| Warning { code: finding.code.into(), message: finding.message.clone() };
@@ -66,11 +66,11 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
     plan.warnings.extend(not_restored);
     plan.measures = measure::measures(desired, &plan);
     plan.families = families::planned(desired.policy, &plan);
-    plan.groups = consequences(
+    plan.groups = consequences::of_changes(
         desired.policy,
-        desired.snapshot,
-        &desired.selections.scope,
+        (desired.snapshot, &desired.selections.scope),
         &plan,
+        &rows,
         &history.written_lately,
     );
     plan.last_devices = last_devices(desired.policy, desired.snapshot, desired.selections, &plan);

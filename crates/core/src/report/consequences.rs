@@ -2,7 +2,9 @@
 //!
 //! Names of groups, tags and devices come from outside: each renderer passes its own function to escape them.
 
-use crate::plan::consequences::{Consequences, GroupCheck, GroupMove, MoveDoubt, RemediationChange};
+use crate::plan::consequences::{
+    Consequences, GroupCheck, GroupMove, HardlyChecked, MoveDoubt, RemediationChange,
+};
 
 use super::escape::clip;
 use super::model::{Model, Subject};
@@ -44,9 +46,25 @@ pub fn of_base(model: &Model<'_>) -> Option<String> {
     ))
 }
 
-/// A warning to read before any move: for how many devices the file is wrong. Not escaped.
-pub fn doubt(check: &GroupCheck) -> Option<String> {
-    if check.differ == 0 && check.reliable {
+/// Warnings to read before any move: for how many devices the file is wrong, and groups that the check hardly sees. Not escaped.
+pub fn doubts_of_file(check: &GroupCheck) -> Vec<String> {
+    differing(check).into_iter().chain(check.hardly_checked.iter().take(NAMES).map(unseen)).collect()
+}
+
+/// That the check hardly sees a group. Not escaped.
+pub fn unseen(group: &HardlyChecked) -> String {
+    format!(
+        "device groups: {} of {} in {} are not compared with the file, because a run of the last 24 hours wrote them",
+        number(group.left_out),
+        counted(group.devices, "device"),
+        clip(&group.name, 100),
+    )
+}
+
+/// For how many devices the file is wrong. Not escaped.
+pub fn differing(check: &GroupCheck) -> Option<String> {
+    let differ = check.differ + check.changed.differ;
+    if differ == 0 && check.reliable {
         return None;
     }
     let sample = match check.sample.as_slice() {
@@ -54,12 +72,20 @@ pub fn doubt(check: &GroupCheck) -> Option<String> {
         sample => format!(" ({})", sample.join("; ")),
     };
     let verdict = if check.reliable { "" } else { "; the moves below are UNRELIABLE" };
-    let verb = noun_for(check.differ, "is|are");
-    Some(format!(
-        "device groups: {} of {} that the plan leaves alone {verb} in another group than the file predicts{sample}{verdict}",
-        number(check.differ),
-        counted(check.of, "device"),
-    ))
+    let verb = noun_for(differ, "is|are");
+    let untouched =
+        format!("{} of {} that the plan leaves alone", number(check.differ), counted(check.of, "device"));
+    let changed = format!(
+        "{} of {} whose tags it changes",
+        number(check.changed.differ),
+        counted(check.changed.of, "device")
+    );
+    let who = match (check.differ, check.changed.differ) {
+        (_, 0) => untouched,
+        (0, _) => changed.replace(" it ", " the plan "),
+        _ => format!("{untouched}, and {changed},"),
+    };
+    Some(format!("device groups: {who} {verb} in another group than the file predicts{sample}{verdict}"))
 }
 
 /// `Device groups: 3 devices change group`.
@@ -181,6 +207,7 @@ pub fn widens(one: &GroupMove) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::consequences::ComparedDevices;
     use crate::report::markdown::MAX_CHARS;
     use crate::report::model::Input;
     use crate::report::{Format, Style, fixtures, write};
@@ -238,6 +265,7 @@ Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
         let text = render(Format::Openmetrics, &plan);
         assert!(text.contains("to=\"Servers\",remediation=\"rises\",reliable=\"false\"} 3"), "{text}");
         assert!(text.contains("to=\"Lab\",remediation=\"rises\",reliable=\"true\"} 1"), "{text}");
+        assert!(text.contains("mdetag_groups_reliable{tenant=\"contoso\"} 0"), "one move is not: {text}");
     }
 
     #[test]
@@ -274,15 +302,66 @@ Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
     }
 
     #[test]
-    fn moves_that_widen_access_or_raise_remediation_are_findings() {
-        for format in [Format::Junit, Format::Sarif, Format::CodeQuality] {
-            let text = render(format, &fixtures::regrouped());
-            assert!(text.contains("gain sight: SOC tier 1"), "{format:?}: {text}");
-        }
+    fn every_move_is_a_finding_and_one_that_widens_access_or_raises_remediation_is_a_warning() {
+        const LEVELS: [(Format, [&str; 2]); 3] = [
+            (Format::Junit, ["warning", "note"]),
+            (Format::Sarif, ["\"level\": \"warning\"", "\"level\": \"note\""]),
+            (Format::CodeQuality, ["\"severity\": \"major\"", "\"severity\": \"info\""]),
+        ];
         let mut harmless = fixtures::regrouped();
         let one = &mut harmless.groups.as_mut().unwrap().moves[0];
         (one.remediation, one.lose) = (RemediationChange::Falls, std::mem::take(&mut one.gain));
-        assert!(!render(Format::Sarif, &harmless).contains("lose sight"));
+        for (format, [warning, note]) in LEVELS {
+            let count = |text: &str, level: &str| text.matches(level).count();
+            let (widens, falls) = (render(format, &fixtures::regrouped()), render(format, &harmless));
+            assert!(widens.contains("gain sight: SOC tier 1"), "{format:?}: {widens}");
+            assert!(falls.contains("lose sight: SOC tier 1"), "{format:?}: {falls}");
+            if format != Format::Junit {
+                assert_eq!(count(&falls, note), count(&widens, note) + 1, "{format:?}: {falls}");
+                assert_eq!(count(&falls, warning) + 1, count(&widens, warning), "{format:?}: {falls}");
+            }
+        }
+    }
+
+    #[test]
+    fn moves_that_widen_come_first_and_those_beyond_the_limit_are_counted() {
+        let mut plan = fixtures::regrouped();
+        let groups = plan.groups.as_mut().unwrap();
+        let harmless = GroupMove {
+            remediation: RemediationChange::Same,
+            gain: Vec::new(),
+            devices: 5,
+            ..groups.moves[0].clone()
+        };
+        groups.moves.splice(0..0, vec![harmless; 1_200]);
+        let text = render(Format::Sarif, &plan);
+        let (widens, first) = (text.find("gain sight").unwrap(), text.find("remediation stays").unwrap());
+        assert!(widens < first, "{text}");
+        assert!(text.contains("201 further moves with 1,005 devices not listed one by one"), "{text}");
+    }
+
+    #[test]
+    fn what_the_check_does_not_see_is_said() {
+        let mut plan = fixtures::regrouped();
+        let check = &mut plan.groups.as_mut().unwrap().check;
+        (check.differ, check.changed) = (0, ComparedDevices { differ: 40, of: 43 });
+        check.hardly_checked = vec![HardlyChecked { name: "Servers".to_owned(), left_out: 30, devices: 40 }];
+        let text = render(Format::Human, &plan);
+        for told in [
+            "device groups: 40 of 43 devices whose tags the plan changes are in another group than the file predicts (web1",
+            "device groups: 30 of 40 devices in Servers are not compared with the file, because a run of the last 24 hours wrote them",
+        ] {
+            assert!(text.contains(told), "{text}");
+        }
+        plan.groups.as_mut().unwrap().check.differ = 7;
+        let text = render(Format::Markdown, &plan);
+        assert!(
+            text.contains("7 of 100 devices that the plan leaves alone, and 40 of 43 devices whose tags it changes, are in"),
+            "{text}"
+        );
+        for format in [Format::Junit, Format::Sarif, Format::CodeQuality, Format::Html] {
+            assert!(render(format, &plan).contains("30 of 40 devices in Servers"), "{format:?}");
+        }
     }
 
     #[test]

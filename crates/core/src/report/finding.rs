@@ -303,12 +303,13 @@ fn untrusted(plan: &Plan) -> Option<ReportFinding<'_>> {
     })
 }
 
-/// What a reviewer of device groups must see: a wrong file, and moves that widen access or raise remediation.
+/// What a reviewer of device groups must see: a wrong file, groups that its check hardly sees, and every move; those that
+/// widen access or raise remediation are warnings, and come first.
 fn moved<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     let Some(found) = consequences::foreseen(model) else { return Vec::new() };
-    let finding = |rule: &str, title: String, message: String| ReportFinding {
+    let finding = |(severity, rule): (Severity, &str), title: String, message: String| ReportFinding {
         rule: format!("groups/{rule}"),
-        severity: Severity::Warning,
+        severity,
         class: "groups",
         is_failure: false,
         title,
@@ -318,14 +319,33 @@ fn moved<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
         origin: None,
     };
     let name = |name: &str| clip(name, 100).into_owned();
-    let doubt = consequences::doubt(&found.check).map(|text| {
-        finding("differ", "device groups differ from the file".to_owned(), clip(&text, 1_000).into_owned())
-    });
-    let moves = found.moves.iter().filter(|one| consequences::widens(one)).take(MOST / 4).map(|one| {
+    let mut findings = Vec::new();
+    if let Some(text) = consequences::differing(&found.check) {
+        let title = "device groups differ from the file".to_owned();
+        findings.push(finding((Severity::Warning, "differ"), title, clip(&text, 1_000).into_owned()));
+    }
+    let unseen = found.check.hardly_checked.iter().take(MOST / 4);
+    findings.extend(unseen.map(|group| {
+        let title = format!("device group \"{}\" is hardly compared with the file", name(&group.name));
+        finding((Severity::Note, "unseen"), title, consequences::unseen(group))
+    }));
+    let (widening, others): (Vec<_>, Vec<_>) = found.moves.iter().partition(|one| consequences::widens(one));
+    let moves = widening.iter().map(|one| (Severity::Warning, one));
+    let mut moves = moves.chain(others.iter().map(|one| (Severity::Note, one)));
+    findings.extend(moves.by_ref().take(MOST / 4).map(|(severity, one)| {
         let title = format!("device group \"{}\" to \"{}\"", name(&one.from), name(&one.to));
-        finding("move", title, consequences::sentence(one, &name))
-    });
-    doubt.into_iter().chain(moves).collect()
+        finding((severity, "move"), title, consequences::sentence(one, &name))
+    }));
+    let rest: Vec<u64> = moves.map(|(_, one)| one.devices).collect();
+    if !rest.is_empty() {
+        let message = format!(
+            "{} with {} not listed one by one; other formats have all",
+            counted(rest.len() as u64, "further move"),
+            counted(rest.iter().sum(), "device")
+        );
+        findings.push(finding((Severity::Note, "more"), "further moves".to_owned(), message));
+    }
+    findings
 }
 
 fn refused(plan: &Plan) -> Vec<ReportFinding<'_>> {

@@ -270,6 +270,7 @@ pub(super) fn regrouped() -> Plan {
             of: 100,
             reliable: false,
             sample: vec!["web1: reported in Lab, predicted in Servers".to_owned()],
+            ..GroupCheck::default()
         },
         exposure: Exposure { before: 120_450, after: 121_000 },
         predicted: 3,

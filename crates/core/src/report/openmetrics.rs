@@ -48,7 +48,7 @@ pub const METRICS: [(&str, &str); 27] = [
     ("mdetag_invariant_broken", "1 where an invariant does not hold on the tenant as it is, by invariant."),
     ("mdetag_group_moves", "Devices that change device group as predicted, by move; the largest ones."),
     ("mdetag_groups_differ", "Devices in another device group than the file predicts."),
-    ("mdetag_groups_reliable", "1 where the predicted moves may be relied on."),
+    ("mdetag_groups_reliable", "1 where every predicted move may be relied on."),
     ("mdetag_exposure_weight_hundredths", "Weight of the devices in the exposure score, in hundredths."),
     ("mdetag_outcomes", "How the changes of the last run ended."),
     ("mdetag_lost_tags", "Tags that calls of the last run took along, by whether they are back."),
@@ -186,8 +186,11 @@ fn foreseen(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
             }
             moves
         }
-        "mdetag_groups_differ" => single_sample(found.check.differ),
-        "mdetag_groups_reliable" => single_sample(u64::from(found.check.reliable)),
+        "mdetag_groups_differ" => single_sample(found.check.differ + found.check.changed.differ),
+        "mdetag_groups_reliable" => {
+            let is_sure = found.check.reliable && found.moves.iter().all(|one| one.unreliable.is_empty());
+            single_sample(u64::from(is_sure))
+        }
         "mdetag_exposure_weight_hundredths" => {
             let stages = [("before", found.exposure.before), ("after", found.exposure.after)];
             stages.map(|(stage, weight)| (vec![("stage", stage.to_owned())], weight)).into()

@@ -214,11 +214,13 @@ const RENEW: &str = "to proceed: save the tenant's device groups anew into the f
 /// The sentence that the file of device groups does not match the tenant, with the count.
 fn mismatch(groups: Option<&Consequences>) -> String {
     let Some(check) = groups.map(|groups| &groups.check) else { return String::new() };
-    let devices = counted(check.of, "device");
-    format!(
-        "the file of device groups does not match the tenant ({} of {devices} differ)",
-        number(check.differ)
-    )
+    // Of those that the plan leaves alone, unless only those that it changes say so.
+    let (differ, of) = match check.differ {
+        0 => (check.changed.differ, check.changed.of),
+        differ => (differ, check.of),
+    };
+    let devices = counted(of, "device");
+    format!("the file of device groups does not match the tenant ({} of {devices} differ)", number(differ))
 }
 
 fn invariant<'p>(plan: &Plan, invariant: &'p InvariantReport) -> Refusal<'p> {

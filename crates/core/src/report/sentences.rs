@@ -128,7 +128,7 @@ pub fn must_read_by_kind(model: &Model<'_>, hidden: ShownIn) -> Vec<MustRead> {
         format!("{headline}; {arithmetic}")
     });
     let state = &model.plan().state;
-    let doubt = consequences::foreseen(model).and_then(|found| consequences::doubt(&found.check));
+    let doubts = consequences::foreseen(model).map(|found| consequences::doubts_of_file(&found.check));
     kinds.extend([
         other(consequences::of_base(model).into_iter().collect()),
         other(untrusted.into_iter().collect()),
@@ -136,7 +136,7 @@ pub fn must_read_by_kind(model: &Model<'_>, hidden: ShownIn) -> Vec<MustRead> {
         other(state.baselines.iter().filter_map(baseline).collect()),
         other(state.rivals.iter().map(rival).collect()),
         other(state.changed_back.iter().map(changed_back).collect()),
-        other(doubt.into_iter().collect()),
+        other(doubts.unwrap_or_default()),
     ]);
     kinds
 }

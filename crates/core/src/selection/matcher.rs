@@ -9,7 +9,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use hashbrown::HashMap;
 use regex::{Regex, RegexSet, RegexSetBuilder};
 
-use super::trie::Trie;
+use super::trie::{TextEnd, Trie};
 use crate::pattern::Glob;
 use crate::policy::{Operator, Test, TextList};
 use crate::text;
@@ -200,6 +200,8 @@ impl<'p> TextMatcher<'p> {
         matcher.at_least.sort_by(|(one, _), (other, _)| text::compare_versions(one, other));
         matcher.below.sort_by(|(one, _), (other, _)| text::compare_versions(other, one));
         matcher.choose_ends();
+        matcher.prefixes.compile(TextEnd::Start);
+        matcher.suffixes.compile(TextEnd::Finish);
         matcher.parts.compile();
         matcher.inner.compile(false);
         matcher.patterns.compile(true);
@@ -264,12 +266,12 @@ impl<'p> TextMatcher<'p> {
             (false, true, inner) => {
                 let rest = if inner.is_empty() { Rest::Nothing } else { Rest::Segments(folded) };
                 let entry = self.add_entry(leaf, rest);
-                self.prefixes.insert(first.bytes(), entry);
+                self.prefixes.insert(&first, entry);
             }
             (true, false, inner) => {
                 let rest = if inner.is_empty() { Rest::Nothing } else { Rest::Segments(folded) };
                 let entry = self.add_entry(leaf, rest);
-                self.suffixes.insert(last.bytes().rev(), entry);
+                self.suffixes.insert(&last, entry);
             }
             (false, false, _) => {
                 let entry = self.add_entry(leaf, Rest::Segments(folded));
@@ -291,9 +293,9 @@ impl<'p> TextMatcher<'p> {
             let of = |end, is_prefix| shared[&(end, is_prefix)];
             // Of equally shared ends, the longer one is rarer.
             if (of(first, true), last.len()) <= (of(last, false), first.len()) {
-                self.prefixes.insert(first.bytes(), *entry);
+                self.prefixes.insert(first, *entry);
             } else {
-                self.suffixes.insert(last.bytes().rev(), *entry);
+                self.suffixes.insert(last, *entry);
             }
         }
     }
@@ -310,7 +312,7 @@ impl<'p> TextMatcher<'p> {
                 let pattern = Regex::new(glob.regex()).ok();
                 let entry = pattern.map(|pattern| self.add_entry(leaf, Rest::Pattern(pattern)));
                 match entry {
-                    Some(entry) => self.prefixes.insert(text::fold(&prefix).bytes(), entry),
+                    Some(entry) => self.prefixes.insert(&text::fold(&prefix), entry),
                     None => self.add_whole(leaf, glob),
                 }
             }
@@ -321,6 +323,27 @@ impl<'p> TextMatcher<'p> {
     fn add_whole(&mut self, leaf: u32, glob: &Glob) {
         let entry = self.add_entry(leaf, Rest::Nothing);
         self.patterns.add(glob.regex().to_owned(), entry);
+    }
+
+    /// Visits the comparisons of a matcher [`of_comparisons`](TextMatcher::of_comparisons) that hold for a text, perhaps
+    /// repeatedly: those with a wanted operator.
+    pub(crate) fn compare(&self, text: &str, wants: impl Fn(Operator) -> bool, mut visit: impl FnMut(u32)) {
+        let folded = &*text::fold(text);
+        self.always.iter().for_each(|leaf| visit(*leaf));
+        if wants(Operator::Equals) || wants(Operator::In) {
+            let found = self.literals.get(folded).into_iter().flatten();
+            found.for_each(|literal| visit(literal.leaf));
+        }
+        let mut end = |entry: u32| visit(self.entries[entry as usize].leaf);
+        if wants(Operator::StartsWith) {
+            self.prefixes.walk(folded, &mut end);
+        }
+        if wants(Operator::EndsWith) {
+            self.suffixes.walk(folded, &mut end);
+        }
+        if wants(Operator::Contains) {
+            self.parts.search(folded, visit);
+        }
     }
 
     /// Visits the tests that hold for a text, perhaps repeatedly.
@@ -345,8 +368,8 @@ impl<'p> TextMatcher<'p> {
                 visit(*leaf);
             }
         };
-        self.prefixes.walk(folded.bytes(), &mut check);
-        self.suffixes.walk(folded.bytes().rev(), &mut check);
+        self.prefixes.walk(folded, &mut check);
+        self.suffixes.walk(folded, &mut check);
         self.inner.search(folded, &mut check);
         self.patterns.search(text, &mut check);
         self.parts.search(folded, &mut visit);

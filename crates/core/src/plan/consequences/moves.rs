@@ -2,11 +2,14 @@
 //!
 //! Counts no group and judges no cap; the caller does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use hashbrown::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Plan, TagIndex};
+use crate::groups::GroupSizes;
 use crate::policy::{DeviceGroups, GroupIndex};
 
 /// Devices named as a sample.
@@ -66,13 +69,14 @@ pub enum MoveDoubt {
 
 /// Moves by their two groups.
 #[derive(Default)]
-pub(super) struct MoveTally<'a>(BTreeMap<(GroupIndex, GroupIndex), MovedDevices<'a>>);
+pub(super) struct MoveTally<'a>(HashMap<(GroupIndex, GroupIndex), MovedDevices<'a>>);
 
 #[derive(Default)]
 struct MovedDevices<'a> {
     devices: u64,
-    tags: BTreeSet<(char, &'a str)>,
-    sample: Vec<String>,
+    /// Each with its sign.
+    tags: BTreeSet<(char, TagIndex)>,
+    sample: Vec<&'a str>,
 }
 
 impl<'a> MoveTally<'a> {
@@ -81,16 +85,14 @@ impl<'a> MoveTally<'a> {
         &mut self,
         from: GroupIndex,
         to: GroupIndex,
-        tags: impl Iterator<Item = (char, &'a str)>,
-        label: &str,
+        tags: impl Iterator<Item = (char, TagIndex)>,
+        label: impl FnOnce() -> &'a str,
     ) {
         let movers = self.0.entry((from, to)).or_default();
         movers.devices += 1;
-        if movers.tags.len() < MOST_TAGS {
-            movers.tags.extend(tags);
-        }
+        movers.tags.extend(tags);
         if movers.sample.len() < SAMPLE {
-            movers.sample.push(label.to_owned());
+            movers.sample.push(label());
         }
     }
 
@@ -98,17 +100,38 @@ impl<'a> MoveTally<'a> {
         self.0.values().map(|movers| movers.devices).sum()
     }
 
-    /// The moves, the most devices first.
-    pub(super) fn finish(self, groups: &DeviceGroups, is_reliable: bool) -> Vec<GroupMove> {
-        let moves = self.0.into_iter().map(|(ends, movers)| group_move(groups, ends, movers, is_reliable));
-        let mut moves: Vec<GroupMove> = moves.collect();
-        moves.sort_by_key(|one| std::cmp::Reverse(one.devices));
-        moves
+    /// The groups that devices come from or go to.
+    pub(super) fn groups(&self) -> BTreeSet<GroupIndex> {
+        self.0.keys().flat_map(|(from, to)| [*from, *to]).collect()
+    }
+
+    /// The devices of each group after the moves.
+    pub(super) fn sizes_after(&self, before: &GroupSizes) -> GroupSizes {
+        let mut after = before.clone();
+        for ((_, to), movers) in &self.0 {
+            *after.entry(*to).or_default() += movers.devices;
+        }
+        for ((from, _), movers) in &self.0 {
+            if let Some(devices) = after.get_mut(from) {
+                *devices = devices.saturating_sub(movers.devices);
+            }
+        }
+        after.retain(|_, devices| *devices > 0);
+        after
+    }
+
+    /// The moves, the most devices first, then by rank.
+    pub(super) fn finish(self, groups: &DeviceGroups, plan: &Plan, is_reliable: bool) -> Vec<GroupMove> {
+        let mut moves: Vec<_> = self.0.into_iter().collect();
+        moves.sort_unstable_by_key(|(ends, movers)| (std::cmp::Reverse(movers.devices), *ends));
+        let moves = moves.into_iter();
+        moves.map(|(ends, movers)| group_move(groups, plan, ends, movers, is_reliable)).collect()
     }
 }
 
 fn group_move(
     groups: &DeviceGroups,
+    plan: &Plan,
     (from, to): (GroupIndex, GroupIndex),
     movers: MovedDevices<'_>,
     is_reliable: bool,
@@ -125,15 +148,19 @@ fn group_move(
         (groups.is_unpredictable(from), MoveDoubt::From),
         (groups.is_unpredictable(to), MoveDoubt::To),
     ];
+    let tags = movers.tags.iter().map(|(sign, tag)| format!("{sign}{}", plan.tag(*tag)));
+    let mut tags: Vec<String> = tags.collect();
+    tags.sort_unstable();
+    tags.truncate(MOST_TAGS);
     GroupMove {
         from: groups.name(from).to_owned(),
         to: groups.name(to).to_owned(),
         devices: movers.devices,
-        tags: movers.tags.iter().take(MOST_TAGS).map(|(sign, tag)| format!("{sign}{tag}")).collect(),
+        tags,
         remediation,
         gain: without(new, old),
         lose: without(old, new),
-        sample: movers.sample,
+        sample: movers.sample.into_iter().map(str::to_owned).collect(),
         unreliable: doubts.into_iter().filter(|(holds, _)| *holds).map(|(_, doubt)| doubt).collect(),
     }
 }

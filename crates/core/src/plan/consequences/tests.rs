@@ -181,3 +181,77 @@ fn each_distinct_name_of_a_live_group_is_compared_whatever_its_spelling() {
     let told = |id: usize, name: &str| format!("s{id}.lab: reported in {name}, predicted in Servers");
     assert_eq!(check.sample, [told(2, "UnassignedGroup"), told(3, "Elsewhere"), told(4, "Elsewhere")]);
 }
+
+/// Forty servers that the file puts into `Servers`, of which the service reports `differ` elsewhere; the plan tags all of them.
+fn all_written(differ: usize, history: &History) -> Consequences {
+    let policy = "version: 1\ndeviceGroups: { file: groups.yaml }\nrules:\n  - { name: all, select: { everything: true }, tags: [Seen, Tier0] }\n";
+    let group = |id: usize| if id < differ { "Elsewhere" } else { "Servers" };
+    let fleet: Vec<String> = (0..40).map(|id| server(id, "", group(id))).collect();
+    planned(policy, &fleet, history).plan.groups.unwrap()
+}
+
+#[test]
+fn a_wrong_file_is_found_by_a_plan_that_changes_every_device() {
+    let all = History::default();
+    let right = all_written(2, &all).check;
+    assert_eq!((right.of, right.changed, right.reliable), (0, ComparedDevices { differ: 2, of: 40 }, true));
+    let wrong = all_written(3, &all);
+    assert_eq!((wrong.check.differ, wrong.check.changed.differ, wrong.check.reliable), (0, 3, false));
+    assert_eq!(wrong.check.sample[0], "s0.lab: reported in Elsewhere, predicted in Servers");
+    assert_eq!(wrong.moves[0].unreliable, [MoveDoubt::LiveGroups]);
+}
+
+#[test]
+fn devices_that_the_plan_changes_do_not_thin_out_what_the_others_say() {
+    // 2 of 20 that nobody touches are wrong, and 2 of 120 in all.
+    let mut fleet: Vec<String> = (0..20).map(|id| server(id, "", "Servers")).collect();
+    fleet[..2].iter_mut().for_each(|device| *device = device.replace("\"Servers\"", "\"Elsewhere\""));
+    fleet.extend((20..120).map(|id| server(id, r#""Tier0""#, "Tier-0 servers")));
+    let check = planned(TAKES_TIER0, &fleet, &History::default()).plan.groups.unwrap().check;
+    assert_eq!((check.differ, check.of, check.changed), (2, 20, ComparedDevices { differ: 0, of: 100 }));
+    assert!(!check.reliable);
+}
+
+#[test]
+fn groups_that_the_check_hardly_sees_are_named_where_the_plan_moves_devices() {
+    let mut history = History::default();
+    history.written_lately.extend((0..20).map(|id| format!("s{id:04}").into()));
+    assert_eq!(all_written(0, &history).check.hardly_checked, [], "half are compared");
+    history.written_lately.insert("s0020".into());
+    let check = all_written(40, &history).check;
+    let servers = HardlyChecked { name: "Servers".to_owned(), left_out: 21, devices: 40 };
+    assert_eq!((check.left_out, check.hardly_checked), (21, vec![servers]));
+    let policy = TAKES_TIER0.replace("claims: [Tier0]", "claims: [Other]").replace("[Tier0]", "[Other]");
+    let fleet: Vec<String> = (0..40).map(|id| server(id, "", "Servers")).collect();
+    let check = planned(&policy, &fleet, &history).plan.groups.unwrap().check;
+    assert_eq!((check.left_out, check.hardly_checked), (21, vec![]), "nothing moves");
+}
+
+#[test]
+fn of_many_tags_that_move_devices_the_first_ten_by_name_are_named() {
+    let tags: Vec<String> = (0..15).rev().map(|number| format!("t/{number:02}")).collect();
+    let rules: String = tags
+        .iter()
+        .enumerate()
+        .map(|(at, tag)| {
+            format!("  - {{ name: r{at}, select: {{ computerDnsName: s{at}.lab }}, tags: [{tag}] }}\n")
+        })
+        .collect();
+    let policy = format!("version: 1\ndeviceGroups: {{ file: groups.yaml }}\nrules:\n{rules}");
+    let groups = GROUPS.replace("{ equals: Tier0 }", "{ startsWith: t/ }");
+    let fleet: Vec<String> = (0..15).map(|id| server(id, "", "Servers")).collect();
+    let planned = planned_in(&groups, &policy, TagCase::Exact, &fleet, &History::default());
+    let moves = planned.plan.groups.unwrap().moves;
+    let expected: Vec<String> = (0..10).map(|number| format!("+t/{number:02}")).collect();
+    assert_eq!((moves.len(), moves[0].devices, &moves[0].tags), (1, 15, &expected));
+}
+
+#[test]
+fn a_group_that_nobody_can_predict_proves_nothing_whether_it_is_predicted_or_reported() {
+    let groups = format!("{GROUPS}  - {{ name: Lab, when: {{ os: [{{ in: [BeOS, Windows11] }}] }} }}\n");
+    let client = |id: usize, group: &str| server(id, "", group).replace("WindowsServer2022", "Windows11");
+    let fleet = [server(0, "", "Servers"), server(1, "", "Lab"), client(2, "Lab"), client(3, "Servers")];
+    let planned = planned_in(&groups, TAKES_TIER0, TagCase::Exact, &fleet, &History::default());
+    let check = planned.plan.groups.unwrap().check;
+    assert_eq!((check.differ, check.of, check.left_out), (0, 1, 3), "{check:?}");
+}
