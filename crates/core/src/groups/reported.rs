@@ -13,19 +13,18 @@ use crate::text;
 #[derive(Debug)]
 pub struct ReportedGroups<'a> {
     snapshot: &'a Snapshot,
-    groups: &'a DeviceGroups,
     /// By code of the field; `None` for a name that the file lacks.
     by_code: Vec<Option<GroupIndex>>,
 }
 
 impl<'a> ReportedGroups<'a> {
     /// Looks up each name that the service reports for some device.
-    pub fn new(groups: &'a DeviceGroups, snapshot: &'a Snapshot) -> ReportedGroups<'a> {
+    pub fn new(groups: &DeviceGroups, snapshot: &'a Snapshot) -> ReportedGroups<'a> {
         let mut ranks: HashMap<Cow<'_, str>, GroupIndex> = HashMap::with_capacity(groups.groups.len());
         for (group, rank) in groups.groups.iter().zip(0u16..) {
             ranks.entry(text::fold(&group.name)).or_insert(GroupIndex::Group(rank));
         }
-        // A name that is not a group's may still mean the ungrouped devices: `find` knows those names.
+        // A name that is not a group's may still mean the ungrouped devices.
         let find = |name: &str| ranks.get(&text::fold(name)).copied().or_else(|| groups.find_ungrouped(name));
         let bound = snapshot.code_bound(Field::RbacGroupName).unwrap_or_default();
         let name = |code: u32| snapshot.code_text(Field::RbacGroupName, code).filter(|name| !name.is_empty());
@@ -34,18 +33,12 @@ impl<'a> ReportedGroups<'a> {
             None => Some(GroupIndex::Ungrouped),
         });
         let by_code = by_code.collect();
-        ReportedGroups { snapshot, groups, by_code }
+        ReportedGroups { snapshot, by_code }
     }
 
     /// The group of a device; `None` if the file lacks its name.
     pub fn of(&self, row: Row) -> Option<GroupIndex> {
-        match self.by_code.get(self.snapshot.code(Field::RbacGroupName, row) as usize) {
-            Some(known) => *known,
-            None => match self.name(row) {
-                Some(name) => self.groups.find(&name),
-                None => Some(GroupIndex::Ungrouped),
-            },
-        }
+        self.by_code[self.snapshot.code(Field::RbacGroupName, row) as usize]
     }
 
     /// Whether the service reports a group name for a device.

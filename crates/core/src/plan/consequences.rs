@@ -16,10 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeviceChange, Plan, TagIndex};
 use crate::device::{DeviceValue, Field};
-use crate::groups::{Assignment, GroupSizes, Membership, TagEdits};
+use crate::groups::{Assignment, GroupSizes, Membership, ReportedGroups, TagEdits};
 use crate::inventory::{DeviceSet, Row, Snapshot};
 use crate::policy::{Counted, DeviceGroups, GroupIndex, Policy};
-use crate::text;
 
 use check::GroupComparison;
 pub use check::{ComparedDevices, GroupCheck, HardlyChecked};
@@ -332,6 +331,7 @@ impl<'a> MovePrediction<'a> {
             return Vec::new();
         }
         let possible = DeviceSet::of(self.snapshot.len(), self.touched.edits.iter().map(|(row, _)| *row));
+        let live = ReportedGroups::new(self.groups, self.snapshot);
         let bounds = named.into_iter().map(|name| {
             let index = self.groups.find(name);
             let devices =
@@ -341,10 +341,7 @@ impl<'a> MovePrediction<'a> {
             let (least, most) = if is_certain {
                 (predicted, predicted)
             } else {
-                let reported = |row: Row| {
-                    let live = self.snapshot.text(Field::RbacGroupName, row);
-                    live.is_some_and(|live| text::equal(&live, name))
-                };
+                let reported = |row: Row| index.is_some() && live.of(row) == index;
                 let sure = |row: &Row| reported(*row) && !possible.contains(*row);
                 let least = self.scope.iter().filter(sure).count() as u64;
                 let most = self.scope.iter().filter(|row| reported(*row) || possible.contains(*row)).count();

@@ -188,16 +188,20 @@ impl DeviceGroups {
         }
     }
 
-    /// The group with this name, compared without case. `UnassignedGroup` and the file's own name mean the ungrouped devices.
+    /// The group that a person means by this name, compared without case. The file's own name, `UnassignedGroup` and the word of reports
+    /// mean the ungrouped devices.
     pub fn find(&self, name: &str) -> Option<GroupIndex> {
         let is_same = |other: &str| crate::text::equal(other, name);
         if let Some(rank) = self.groups.iter().position(|group| is_same(&group.name)) {
             return u16::try_from(rank).ok().map(GroupIndex::Group);
         }
-        self.find_ungrouped(name)
+        self.find_ungrouped(name).or_else(|| {
+            let is_word = is_same(self.name(GroupIndex::Ungrouped));
+            is_word.then_some(GroupIndex::Ungrouped)
+        })
     }
 
-    /// The ungrouped devices, if this is one of their names.
+    /// The ungrouped devices, if this is the service's or the file's name for them.
     pub fn find_ungrouped(&self, name: &str) -> Option<GroupIndex> {
         let is_same = |other: &str| crate::text::equal(other, name);
         let is_ungrouped = is_same("UnassignedGroup") || self.ungrouped.name.as_deref().is_some_and(is_same);
@@ -222,7 +226,8 @@ impl Reader<'_> {
             }
         }
         let Some(groups) = groups else { return };
-        let known: Vec<&str> = groups.groups.iter().map(|group| group.name.as_str()).collect();
+        let known = groups.groups.iter().map(|group| group.name.as_str());
+        let known: Vec<&str> = known.chain([groups.name(GroupIndex::Ungrouped)]).collect();
         for (name, span) in named.into_iter().filter(|(name, _)| groups.find(name).is_none()) {
             self.unknown("E0322", span, &format!("device group `{}`", shown(name)), name, &known);
         }
