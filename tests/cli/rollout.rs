@@ -235,6 +235,8 @@ fn every_wave_at_once_needs_a_reason_and_says_so_first() {
     assert!(project.read("end.md").lines().next().unwrap().contains(said));
     let end: Value = serde_json::from_str(&project.read("end.json")).unwrap();
     assert_eq!(end["notes"][0], said);
+    let journal = std::fs::read_to_string(&project.journals()[0]).unwrap();
+    assert!(journal.contains(said), "{journal}");
     assert_eq!(done(&project.run(&APPLY).exits(0).json()), 0, "nothing is open");
 }
 
@@ -248,6 +250,9 @@ fn a_person_lets_the_next_wave_start_and_a_revert_ends_the_rollout() {
         ["apply", "--resume", run, "--sandbox", "--next-wave", "--reason", "seen", "--format", "json"];
     let second = project.run(&passed).exits(6).json();
     assert_eq!(done(&second), 50, "{second}");
+    let journal = std::fs::read_to_string(&project.journals()[0]).unwrap();
+    let passed = |line: &&str| line.contains("\"seen\"") && line.contains("\"wave\":1");
+    assert_eq!(journal.lines().filter(passed).count(), 1, "{journal}");
     let history = project.run(&["apply", "--resume", "--sandbox", "--format", "json"]).exits(6).json();
     assert_eq!(history["runId"], first["runId"], "the open rollout is what goes on");
     let allow = ["--allow", "removals=50", "--allow", "removalsPerTag:Zebra=50"];

@@ -431,3 +431,6 @@ fn is_so(what: &ChangeWhat, state: &DeviceState) -> bool {
         ChangeWhat::Value(value) => state.value.as_deref() == Some(value.word()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,6 +134,12 @@ fn a_condition_that_cannot_be_judged_makes_its_group_unpredictable() {
     let groups = read(text, TagCase::Insensitive).unwrap();
     let unpredictable: Vec<bool> = groups.groups.iter().map(|group| group.unpredictable.is_some()).collect();
     assert_eq!(unpredictable, [true, true, false]);
+    let told: Vec<&str> = groups.notes.iter().map(String::as_str).collect();
+    assert_eq!(
+        told[0],
+        "the group `a` has a condition on another property (number 4: `x`): who is in it cannot be predicted"
+    );
+    assert!(told[1].contains("the platform `BeOS`"), "{told:?}");
     assert!(groups.groups[2].conditions[0].values.iter().any(|value| value == "WindowsServer2016"));
     assert!(groups.groups[2].conditions[0].values.iter().any(|value| value == "Ubuntu"));
 }

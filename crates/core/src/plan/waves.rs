@@ -177,7 +177,7 @@ pub(super) fn part(plan: &Plan, waves: std::ops::RangeInclusive<u32>) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{CauseIndex, TagChange, TagIndex, document};
+    use crate::plan::{CauseIndex, TagChange, TagIndex, digest, document};
     use crate::policy::Policy;
 
     fn rollout(keys: &str) -> Rollout {
@@ -249,6 +249,18 @@ mod tests {
         assert_eq!(of("A"), of("A"), "the same changes give the same waves");
         assert_ne!(of("A"), of("B"));
         assert!(of("A")[..100].contains(&2), "not the first by id");
+    }
+
+    #[test]
+    fn devices_follow_the_sha_256_of_the_changes_digest_and_their_id() {
+        let mut plan = plan(200);
+        assign(&mut plan, &rollout("waves: [30, 100%]"), &|id| id < "000010");
+        let digest = changes_digest(&plan);
+        let mut ids: Vec<&str> = plan.changes.iter().map(|change| &*change.id).collect();
+        ids.sort_by_key(|id| (*id >= "000010", digest::sha256(format!("{digest}{id}").as_bytes())));
+        for (place, id) in ids.into_iter().enumerate() {
+            assert_eq!(wave_of(&plan, id), Some(if place < 30 { 1 } else { 2 }), "{id} at {place}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![expect(missing_docs, reason = "fields and variants are named by what they hold")]
 
 mod between;
+mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -194,7 +195,8 @@ pub fn differences(base: &Sources, new: &Sources) -> Vec<Difference> {
     let (before, after) = (rails(base), rails(new));
     let mut found = compare(Area::of_policy_path, &before, &after);
     let of_rails = before.files.union(&after.files).cloned().collect();
-    found.extend(data_differences(base, new, &of_rails));
+    let of_groups = before.group_files.union(&after.group_files).cloned().collect();
+    found.extend(data_differences(base, new, &of_rails, &of_groups));
     found.sort_by_key(|difference| difference.area);
     found
 }
@@ -219,6 +221,8 @@ struct ValuesByPath {
     items: BTreeSet<String>,
     /// Names of data files that the rails read.
     files: BTreeSet<String>,
+    /// Names of the files of device groups among them.
+    group_files: BTreeSet<String>,
 }
 
 impl ValuesByPath {
@@ -264,6 +268,11 @@ fn rails(sources: &Sources) -> ValuesByPath {
                 }
                 _ if Area::of_section(key).is_some() => {
                     used.collect(&section.value);
+                    if key == "deviceGroups" {
+                        let mut own = Uses::default();
+                        own.collect(&section.value);
+                        found.group_files.extend(own.files);
+                    }
                     flatten(&section.value, key.to_owned(), key != "deviceGroups", &mut found);
                 }
                 _ => {}
@@ -386,7 +395,12 @@ fn compare(area: fn(&str) -> Area, base: &ValuesByPath, new: &ValuesByPath) -> V
     found
 }
 
-fn data_differences(base: &Sources, new: &Sources, of_rails: &BTreeSet<String>) -> Vec<Difference> {
+fn data_differences(
+    base: &Sources,
+    new: &Sources,
+    of_rails: &BTreeSet<String>,
+    of_groups: &BTreeSet<String>,
+) -> Vec<Difference> {
     let (before, after) = (data(base), data(new));
     let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let mut found = Vec::new();
@@ -405,6 +419,17 @@ fn data_differences(base: &Sources, new: &Sources, of_rails: &BTreeSet<String>) 
             }
             _ => {}
         }
+        let bytes = |files: Option<&BTreeSet<Vec<u8>>>| match files {
+            None => Some(None),
+            Some(files) => files.first().filter(|_| files.len() == 1).map(|bytes| Some(bytes.clone())),
+        };
+        if of_groups.contains(file_name(path))
+            && let (Some(was), Some(is)) = (bytes(was), bytes(is))
+            && let Some(groups) = groups::differences(area, path, (was.as_deref(), is.as_deref()))
+        {
+            found.extend(groups);
+            continue;
+        }
         let rows = |rows: Option<&BTreeSet<Vec<u8>>>| -> Vec<String> {
             let rows = rows.unwrap_or(&none).iter();
             rows.flat_map(|bytes| {
@@ -415,8 +440,8 @@ fn data_differences(base: &Sources, new: &Sources, of_rails: &BTreeSet<String>) 
             .collect()
         };
         let (gone, added) = apart(rows(was), rows(is));
-        listed(area, path, DifferenceKind::TakenOut, &gone, &mut found);
-        listed(area, path, DifferenceKind::New, &added, &mut found);
+        listed((area, DifferenceKind::TakenOut), path, "row", &gone, &mut found);
+        listed((area, DifferenceKind::New), path, "row", &added, &mut found);
     }
     found
 }
@@ -432,12 +457,18 @@ fn data(sources: &Sources) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
     found
 }
 
-fn listed(area: Area, path: &str, kind: DifferenceKind, rows: &[String], found: &mut Vec<Difference>) {
+fn listed(
+    (area, kind): (Area, DifferenceKind),
+    path: &str,
+    noun: &str,
+    rows: &[String],
+    found: &mut Vec<Difference>,
+) {
     let how = kind.words();
     let most = if area.is_rail() { MOST_RAIL_ROWS } else { MOST_ROWS };
     for (at, row) in rows.iter().take(MOST_ROWS_WHOLE).enumerate() {
         let shown = if at < most { ShownIn::All } else { ShownIn::Whole };
-        between::say((area, kind), &format!("{path}: a row is {how}:"), row, shown, found);
+        between::say((area, kind), &format!("{path}: a {noun} is {how}:"), row, shown, found);
     }
     for (most, shown, where_else) in [
         (most, ShownIn::Short, " (--details, JSON and HTML list them)"),
@@ -448,7 +479,7 @@ fn listed(area: Area, path: &str, kind: DifferenceKind, rows: &[String], found: 
             found.push(Difference::shown(
                 area,
                 kind,
-                &format!("{path}: {rest} more rows are {how}{where_else}"),
+                &format!("{path}: {rest} more {noun}s are {how}{where_else}"),
                 shown,
             ));
         }

@@ -95,7 +95,7 @@ fn write_lost(model: &Model<'_>, run: &RunEnd, style: &Style, out: &mut dyn Writ
 
 /// The time until which changes wait for the list.
 pub(super) fn shown_by(run: &RunEnd) -> Option<String> {
-    let moment = run.shown_by?;
+    let moment = run.shown_by?.rounded_up();
     Some(format!("the rest waits until the list shows what was written, at the latest at {moment}"))
 }
 

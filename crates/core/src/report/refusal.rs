@@ -278,6 +278,57 @@ mod tests {
     use super::*;
     use crate::report::fixtures;
 
+    fn of_day(axis: Axis, tag: Option<&str>, (done, planned, allowed): (u64, u64, u64)) -> DayReport {
+        DayReport {
+            axis,
+            tag: tag.map(Arc::from),
+            done,
+            planned,
+            allowed,
+            base: 100,
+            percent: "20 %".to_owned(),
+            floor: 20,
+            place: None,
+        }
+    }
+
+    #[test]
+    fn a_day_that_only_possible_moves_exceed_says_so_and_asks_for_a_new_file() {
+        let mut plan = crate::report::fixtures::regrouped();
+        plan.state.day = vec![of_day(Axis::GroupMoves, None, (4, 12, 10))];
+        let [refusal] = refusals(&plan).try_into().expect("the day refuses");
+        assert!(
+            refusal.headline.ends_with(
+                "over the day's limit of 10 in the worst case, because the file of device groups does not match the tenant (7 of 100 devices differ)"
+            ),
+            "{}",
+            refusal.headline
+        );
+        assert_eq!(refusal.proceed, RENEW);
+        // Three moves as predicted are too many as well.
+        plan.state.day[0].done = 8;
+        let [refusal] = refusals(&plan).try_into().expect("the day refuses");
+        assert!(refusal.headline.ends_with("over the day's limit of 10"), "{}", refusal.headline);
+    }
+
+    #[test]
+    fn a_plan_within_limits_says_what_the_runs_of_the_day_leave() {
+        use crate::report::model::{Input, Model, Subject};
+        let mut plan = crate::report::fixtures::example();
+        plan.state.day = vec![
+            of_day(Axis::Removals, None, (5, 3, 40)),
+            of_day(Axis::RemovalsPerTag, Some("loose"), (1, 1, 90)),
+            of_day(Axis::RemovalsPerTag, Some("tight"), (4, 2, 9)),
+            of_day(Axis::Values, None, (0, 12, 90)),
+            of_day(Axis::GroupMoves, None, (7, 0, 90)),
+        ];
+        let model = Model::new(Input::new(Subject::Plan, &plan));
+        let phrases = crate::report::sentences::guard(&model);
+        let phrases: Vec<String> = phrases.iter().map(|phrase| phrase.render(str::to_owned)).collect();
+        let of_day: Vec<&String> = phrases.iter().filter(|phrase| phrase.contains("of a day")).collect();
+        assert_eq!(of_day, ["removals of a day 5 + 3 of 40", "removalsPerTag of a day 4 + 2 of 9 (tight)"]);
+    }
+
     #[test]
     fn one_snippet_raises_every_cap_that_refuses() {
         let mut plan = Plan::default();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use itertools::Itertools;
 
 use crate::inventory::BaselineReport;
+use crate::plan::guard::DayReport;
 use crate::plan::{AxisReport, GapReason, GuardReport, InvariantReport, Plan, Unresolved, Withheld};
 use crate::policy::{Axis, Percent, ShownIn};
 use crate::time;
@@ -324,7 +325,23 @@ pub fn guard(model: &Model<'_>) -> Vec<Phrase> {
             axis.tag.as_deref().map(|tag| escape::tag(tag).into_owned()),
         ));
     }
+    phrases.extend(days(plan));
     phrases
+}
+
+/// What earlier runs of the last 24 hours leave of the day's caps: one phrase per axis, the tightest tag for `removalsPerTag`.
+fn days(plan: &Plan) -> impl Iterator<Item = Phrase> {
+    let used = |day: &&DayReport| day.done > 0 && day.planned > 0;
+    let all = plan.state.day.iter().filter(used);
+    let share =
+        |day: &DayReport| u128::from(day.done + day.planned) * 1_000_000 / u128::from(day.allowed.max(1));
+    let tightest = all.clone().filter(|day| day.tag.is_some()).max_by_key(|day| share(day));
+    let phrase = |day: &DayReport| {
+        let (done, planned) = (number(day.done), number(day.planned));
+        let of = format!("{} of a day {done} + {planned} of {}", day.axis.word(), number(day.allowed));
+        Phrase::new(of, day.tag.as_deref().map(|tag| escape::tag(tag).into_owned()))
+    };
+    all.filter(|day| day.tag.is_none()).chain(tightest).map(phrase)
 }
 
 /// A shrunk source that an approval accepts. Without an approval it makes the read untrusted, and is listed there.

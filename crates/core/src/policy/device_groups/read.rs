@@ -122,6 +122,9 @@ fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<GroupEntr
     };
     let mut entry = reader(row, index).map_err(named)?;
     entry.group.name.clone_from(&name);
+    if let Some(why) = &entry.group.unpredictable {
+        notes.push(format!("the group `{name}` has {why}: who is in it cannot be predicted"));
+    }
     entry.group.conditions.sort_by_key(|condition| condition.property);
     for condition in entry.group.conditions.iter_mut().filter(|one| one.property == Property::Os) {
         if let Some(unknown) = name_platforms(condition) {
@@ -197,7 +200,7 @@ fn portal(row: &Value, index: usize) -> Result<GroupEntry, String> {
             Some(2) => Property::Tag,
             Some(3) => Property::Os,
             Some(4) => {
-                group.unpredictable = Some("a condition on another property (number 4)".to_owned());
+                group.unpredictable = Some(format!("a condition on another property (number 4: `{value}`)"));
                 continue;
             }
             _ => return Err(format!("unknown property {}", shown(rule.get("Property")))),

@@ -135,7 +135,7 @@ pub(super) fn apart(base: Vec<String>, new: Vec<String>) -> (Vec<String>, Vec<St
 }
 
 /// A value on one line with sorted keys, so that only its content counts.
-fn written(node: &Node) -> String {
+pub(super) fn written(node: &Node) -> String {
     match &node.kind {
         NodeKind::Null => "null".to_owned(),
         NodeKind::Boolean(value) => value.to_string(),

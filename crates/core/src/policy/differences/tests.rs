@@ -255,3 +255,74 @@ fn exceptions_of_rules_are_told_before_what_plans_show() {
         ]
     );
 }
+
+/// A set that reads this file of device groups.
+fn grouped(name: &str, text: &str) -> Sources {
+    let mut sources = set(&format!("deviceGroups: {{ file: {name} }}\n"));
+    sources.data.insert((0, name.to_owned()), Ok(Arc::from(text.as_bytes())));
+    sources
+}
+
+#[test]
+fn device_groups_are_compared_group_by_group_whatever_their_form() {
+    let group = |name: &str, rank: u32, tag: &str| {
+        let rule = serde_json::json!({ "Property": 2, "OperatorType": 2, "PropertyValue": tag });
+        serde_json::json!({ "Name": name, "Priority": rank, "AutoRemediationLevel": 3, "MachineGroupAssignments": [], "GroupRules": [rule] })
+    };
+    let file = |groups: &[serde_json::Value]| serde_json::json!({ "items": groups });
+    let base = file(&[group("Top", 1, "Tier0"), group("Lab", 2, "lab"), group("Old", 3, "old")]);
+    let new = file(&[group("First", 1, "first"), group("Top", 2, "Tier-0"), group("Lab", 3, "lab")]);
+    let between =
+        |base: &str, new: &str| sentences(differences(&grouped("g.json", base), &grouped("g.json", new)));
+    let sorted = |mut told: Vec<String>| {
+        told.sort();
+        told
+    };
+    let expected = [
+        "data changed: g.json: a device group is taken out: { access: [everyone], name: Old, remediation: full, tag: [\"equals old\"] }",
+        "data changed: g.json: group[Top].tag is taken out: \"equals Tier0\"",
+        "data changed: g.json: group[Top].tag is new: \"equals Tier-0\"",
+        "data changed: g.json: a device group is new: { access: [everyone], name: First, remediation: full, tag: [\"equals first\"] }",
+    ];
+    let expected = sorted(expected.map(str::to_owned).to_vec());
+    assert_eq!(sorted(between(&base.to_string(), &new.to_string())), expected);
+    let pretty = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap();
+    assert_eq!(sorted(between(&pretty(&base), &new.to_string())), expected, "layout is no difference");
+    let same =
+        |name: &str| format!("data changed: {name} is written in another way, and its groups are the same");
+    assert_eq!(between(&base.to_string(), &pretty(&base)), [same("g.json")]);
+    let by_hand = "groups:\n  - { name: Top, remediation: full, when: { tag: [{ equals: Tier0 }] } }\n";
+    let portal = file(&[group("Top", 1, "Tier0")]).to_string();
+    assert_eq!(between(&portal, by_hand), [same("g.json")], "the form is none either");
+    let worse = by_hand.replace("full", "none").replace("when", "access: [SOC], when");
+    let told = between(by_hand, &worse);
+    for expected in
+        ["remediation was full and is none", "access is taken out: everyone", "access is new: SOC"]
+    {
+        let expected = format!("data changed: g.json: group[Top].{expected}");
+        assert!(told.contains(&expected), "`{expected}` in {told:?}");
+    }
+}
+
+#[test]
+fn of_groups_in_another_order_only_those_that_moved_are_told() {
+    let file = |names: &str| {
+        let groups = names
+            .chars()
+            .map(|name| format!("  - {{ name: {name}, when: {{ tag: [{{ equals: {name} }}] }} }}\n"));
+        format!("groups:\n{}", groups.collect::<String>())
+    };
+    let between = |base: &str, new: &str| {
+        sentences(differences(&grouped("g.yaml", &file(base)), &grouped("g.yaml", &file(new))))
+    };
+    assert_eq!(between("abcdef", "abfcde"), ["data changed: g.yaml: group[f].rank was 6 and is 3"]);
+    assert_eq!(between("abc", "xabc").len(), 1, "a new one at the top moves no other");
+    assert_eq!(between("ab", "ba").len(), 1);
+}
+
+#[test]
+fn a_file_of_device_groups_that_cannot_be_understood_is_compared_by_its_lines() {
+    let told = sentences(differences(&grouped("g.yaml", "groups: []\n"), &grouped("g.yaml", "groups: {}\n")));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|one| one.contains(": a row is ")), "{told:?}");
+}
