@@ -259,3 +259,35 @@ fn every_command_in_the_documents_ends_as_they_say_and_prints_what_they_show() {
         assert!(left_out.contains(&at), "{document} has no `{begins}` any more");
     }
 }
+
+#[test]
+fn every_recipe_of_the_cookbook_stays_within_its_guard_on_the_sandbox() {
+    let text = documents::read("docs/cookbook.md");
+    let mut refused = Vec::new();
+    let mut tried = 0;
+    for recipe in text.split("\n## ").skip(1) {
+        let fences = markdown::fences(recipe);
+        for policy in fences.iter().filter(|fence| fence.info == "yaml policy") {
+            tried += 1;
+            let project = Project::new();
+            for fence in &fences {
+                if let Some((_, file)) = fence.info.split_once(" data/") {
+                    project.write(&format!("policies/data/{file}"), &fence.text);
+                }
+            }
+            project.write("policies/recipe.yaml", &policy.text);
+            // An approval counts in its days only; the fleet's ages, on the other hand, count from today.
+            let mut words = vec!["plan", "--sandbox", "policies/recipe.yaml"];
+            if policy.text.contains("expires:") {
+                words.extend(["--now", "2026-11-28"]);
+            }
+            let ran = project.run(&words);
+            if ran.code != 0 {
+                let title = recipe.lines().next().unwrap_or_default();
+                refused.push(format!("{title}: ends with {}\n{}{}", ran.code, ran.out, ran.err));
+            }
+        }
+    }
+    documents::nothing(refused);
+    assert!(tried > 10, "only {tried} recipes: the reader has gone blind");
+}
