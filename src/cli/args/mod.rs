@@ -36,7 +36,7 @@ use mdetag_core::time::{self, Timestamp};
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "A first look needs no account:\n  mdetag plan --sandbox\n  mdetag apply --sandbox --auto-approve\n\nExit codes: 0 success, 1 error, 2 drift or changes, 3 refused, 4 applied in part, 5 stopped early.\n`mdetag help TOPIC` prints the guide: exit-codes, environment, selectors, quickstart, cookbook and more."
+    after_help = "A first look needs no account:\n  mdetag plan --sandbox\n  mdetag apply --sandbox --auto-approve\n\nExit codes: 0 success, 1 error, 2 drift or changes, 3 refused, 4 applied in part, 5 stopped early, 6 waiting for a wave.\n`mdetag help TOPIC` prints the guide: exit-codes, environment, selectors, quickstart, cookbook and more."
 )]
 pub struct Cli {
     /// What to do.
