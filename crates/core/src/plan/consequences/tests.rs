@@ -259,10 +259,9 @@ fn a_group_that_nobody_can_predict_proves_nothing_whether_it_is_predicted_or_rep
 #[test]
 fn an_invariant_on_the_ungrouped_devices_counts_those_that_the_service_reports_in_no_group() {
     // Nothing is as the file says: the worst case counts, and the ungrouped devices are those without a live name.
-    let policy = TAKES_TIER0.replace("floor: 2 }", "floor: 99 }").replace(
-        "guard:\n",
-        "guard:\n  invariants: [{ name: few, group: ungrouped, atMost: 2 }]\n",
-    );
+    let policy = TAKES_TIER0
+        .replace("floor: 2 }", "floor: 99 }")
+        .replace("guard:\n", "guard:\n  invariants: [{ name: few, group: ungrouped, atMost: 2 }]\n");
     let fleet: Vec<String> = (0..3).map(|id| server(id, "", "")).chain([server(3, "", "Servers")]).collect();
     let groups = planned(&policy, &fleet, &History::default()).plan.groups.unwrap();
     assert!(!groups.check.reliable, "{:?}", groups.check);
