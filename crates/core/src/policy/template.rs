@@ -136,6 +136,15 @@ impl Reader<'_> {
     /// Reports a template that yields no valid tag for any device.
     fn check_literals(&mut self, parts: &[TemplatePart], span: Span) -> Option<()> {
         let fixed: String = parts.iter().map(literal_of).collect();
+        if fixed.trim().is_empty() {
+            let message = "a template needs a literal character beside its placeholders";
+            // Where the value is missing, every live tag would look like one of this template.
+            let help = "name what the value is: `owner:{managedBy}`";
+            self.report(
+                Diagnostic::error("E0404", span, message).label("any tag could be one of these").help(help),
+            );
+            return None;
+        }
         let edge = |part: Option<&TemplatePart>| part.map_or("", literal_of).to_owned();
         let (first, last) = (edge(parts.first()), edge(parts.last()));
         let fault = if fixed.chars().any(char::is_control) {

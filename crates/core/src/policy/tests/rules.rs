@@ -107,15 +107,17 @@ fn templates_have_fields_filters_and_doubled_braces() {
         "{isExcluded}",
         "{lastIpAddress}",
         "{macAddresses}",
+        "{osPlatform}",
+        " {osPlatform} {domain}",
     ] {
         assert_eq!(codes(wrong), ["E0404"], "{wrong}");
     }
     assert_eq!(codes("{osPlatfrom}"), ["E0201"]);
     assert_eq!(codes("{lookup.x.y}"), ["E0212"]);
-    assert_eq!(codes(" {id}"), ["E0402"]);
+    assert_eq!(codes(" x{id}"), ["E0402"]);
     assert_eq!(codes(&format!("{}{{id}}", "x".repeat(200))), ["E0402"]);
-    assert_eq!(codes("{deviceValue}"), none());
-    assert_eq!(rule("tags: ['{deviceValue}'], deviceValue: Low").codes(), ["W0202"]);
+    assert_eq!(codes("v{deviceValue}"), none());
+    assert_eq!(rule("tags: ['v:{deviceValue}'], deviceValue: Low").codes(), ["W0202"]);
 }
 
 #[test]
