@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use mdetag_core::diagnostic::{Diagnostic, Sources};
 use mdetag_core::report::escape::{self, JsonLog};
 use mdetag_core::report::log;
+use mdetag_core::report::style::Style;
 use mdetag_core::report::tenants::Summary;
 use mdetag_core::time::Timestamp;
 
@@ -120,6 +121,16 @@ impl Console {
             logs_json: false,
             kept: None,
         }
+    }
+
+    /// The style of text on standard output.
+    pub fn style(&self, details: bool) -> Style {
+        Style { colour: self.colour, width: self.width, details, ..Style::default() }
+    }
+
+    /// The style of text on standard error.
+    pub fn error_style(&self) -> Style {
+        Style { colour: self.error_colour, ..self.style(false) }
     }
 
     /// Writes a result to standard output.

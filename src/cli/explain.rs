@@ -8,7 +8,6 @@ use mdetag_core::inventory::Snapshot;
 use mdetag_core::plan::guard::Allowance;
 use mdetag_core::report::escape::terminal;
 use mdetag_core::report::explain as rendered;
-use mdetag_core::report::style::Style;
 
 use super::args::{ExplainArgs, Format};
 use super::context::Context;
@@ -75,12 +74,7 @@ fn explained(
         }
         return Ok(String::from_utf8_lossy(&text).into_owned());
     }
-    let style = Style {
-        colour: context.console.colour,
-        width: context.console.width,
-        details: args.details || context.global.verbose > 0,
-        ..Style::default()
-    };
+    let style = context.console.style(args.details || context.global.verbose > 0);
     if source.inventory.tenant.cloud.as_deref() == Some(super::session::SANDBOX) {
         text.extend_from_slice(b"SANDBOX\n");
     }

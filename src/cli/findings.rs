@@ -3,7 +3,6 @@
 //! Renders nothing itself; that is `report::diagnostics`.
 
 use mdetag_core::diagnostic::{Diagnostic, Sources};
-use mdetag_core::report::style::Style;
 use mdetag_core::report::{diagnostics, escape};
 
 use super::args::Format;
@@ -15,7 +14,7 @@ pub fn warn(console: &Console, sources: &Sources, findings: &[Diagnostic]) {
     if console.quiet || findings.is_empty() {
         return;
     }
-    console.complain_of(sources, findings, || diagnostics::human(sources, findings, &style(console)));
+    console.complain_of(sources, findings, || diagnostics::human(sources, findings, &console.error_style()));
 }
 
 /// A failure, in the requested format. A broken pipe is not reported.
@@ -44,12 +43,7 @@ pub fn fail(console: &Console, format: Format, failure: &Failure) {
         return;
     }
     console.complain_of(sources, findings, || match &failure.findings {
-        Some(_) => diagnostics::human(sources, findings, &style(console)),
-        None => diagnostics::failure(&findings[0], &style(console)),
+        Some(_) => diagnostics::human(sources, findings, &console.error_style()),
+        None => diagnostics::failure(&findings[0], &console.error_style()),
     });
-}
-
-/// The style of text on standard error.
-pub fn style(console: &Console) -> Style {
-    Style { colour: console.error_colour, width: console.width, details: false, ..Style::default() }
 }

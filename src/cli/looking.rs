@@ -8,7 +8,6 @@ use mdetag_core::diagnostic::Sources;
 use mdetag_core::plan::PolicyReference;
 use mdetag_core::policy::Policy;
 use mdetag_core::report::listing::{self, Listing};
-use mdetag_core::report::style::Style;
 
 use super::args::Format;
 use super::context::Context;
@@ -81,8 +80,7 @@ pub fn show_seen(
 /// # Errors
 /// Standard output that cannot be written.
 pub fn show(context: &Context, listing: &Listing, details: bool) -> Result<(), Failure> {
-    let style =
-        Style { colour: context.console.colour, width: context.console.width, details, ..Style::default() };
+    let style = context.console.style(details);
     let mut out = context.console.out();
     match context.global.format {
         Format::Json => listing::json_document(listing, &mut out)?,

@@ -39,11 +39,10 @@ pub fn run(context: &Context, args: &ReportCommandArgs) -> Result<Exit, Failure>
         return Err(Failure::file(format!("there is no result of a tenant below `{}`", shown(&args.dir)))
             .help("`mdetag plan`, `drift` and `apply` write them with `--all-tenants --out-dir DIR`"));
     }
-    let plain = Style { colour: false, width: 120, ..Style::default() };
     for (format, path) in files {
-        output_file::write(path.as_ref(), |out| tenants::write(&merged, format, &plain, out))?;
+        output_file::write(path.as_ref(), |out| tenants::write(&merged, format, &Style::default(), out))?;
     }
-    let style = Style { colour: context.console.colour, width: context.console.width, ..Style::default() };
+    let style = context.console.style(false);
     tenants::write(&merged, context.global.format, &style, &mut context.console.out())?;
     Ok(if merged.problems.is_empty() { Exit::Success } else { Exit::Error })
 }

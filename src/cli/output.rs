@@ -96,8 +96,7 @@ impl Reports {
     /// # Errors
     /// Standard output or a file that cannot be written.
     pub fn write(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
-        let style =
-            Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() };
+        let style = console.style(self.details);
         note(model, console);
         self.write_files(model)?;
         report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
@@ -109,7 +108,7 @@ impl Reports {
     /// # Errors
     /// Standard output or a file that cannot be written.
     pub fn write_end(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
-        let style = Style { follows_plan: self.is_human(), ..self.style(console) };
+        let style = Style { follows_plan: self.is_human(), ..console.style(self.details) };
         note(model, console);
         self.write_files(model)?;
         report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
@@ -128,13 +127,9 @@ impl Reports {
         for (format, path) in &self.files {
             self.write_file(*format, path, model(*format))?;
         }
-        let style = self.style(console);
+        let style = console.style(self.details);
         report::write(self.format, model(self.format), &style, self.max_chars, &mut console.out())?;
         Ok(())
-    }
-
-    fn style(&self, console: &Console) -> Style {
-        Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() }
     }
 
     /// Shows a report to people before the final one, only on standard output.
@@ -142,8 +137,7 @@ impl Reports {
     /// # Errors
     /// Standard output that cannot be written.
     pub fn show(&self, model: &Model<'_>, console: &Console) -> Result<(), Failure> {
-        let style =
-            Style { colour: console.colour, width: console.width, details: self.details, ..Style::default() };
+        let style = console.style(self.details);
         report::write(self.format, model, &style, self.max_chars, &mut console.out())?;
         Ok(())
     }
@@ -233,7 +227,7 @@ impl Reports {
     }
 
     fn write_file(&self, format: Format, path: &Path, model: &Model<'_>) -> Result<(), Failure> {
-        let style = Style { colour: false, width: 120, details: self.details, ..Style::default() };
+        let style = Style { details: self.details, ..Style::default() };
         output_file::write(path, |out| report::write(format, model, &style, self.max_chars, out))?;
         Ok(())
     }

@@ -5,7 +5,6 @@ use mdetag::store::path_text::shown;
 use mdetag_core::policy;
 use mdetag_core::rehearsal;
 use mdetag_core::report::rehearsal::{self as rendered, TestReport};
-use mdetag_core::report::style::Style;
 
 use super::args::{Format, TestArgs};
 use super::context::Context;
@@ -48,12 +47,7 @@ pub fn run(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
         Format::Json => text.extend_from_slice(rendered::json(&tested).as_bytes()),
         Format::Junit => rendered::junit(&tested, &mut text)?,
         _ => {
-            let style = Style {
-                colour: context.console.colour,
-                width: context.console.width,
-                details: false,
-                ..Style::default()
-            };
+            let style = context.console.style(false);
             rendered::human(&tested, &style, &mut text)?;
         }
     }

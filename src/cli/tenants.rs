@@ -1,6 +1,5 @@
 //! `mdetag tenants`: the profiles of `mdetag.yaml`, as a table or as a CI matrix.
 
-use mdetag_core::report::style::Style;
 use mdetag_core::report::tenants::matrix::{self, TenantRow};
 use mdetag_core::report::{escape, listing};
 
@@ -46,8 +45,7 @@ pub fn run(context: &Context, args: &TenantsArgs) -> Result<Exit, Failure> {
             return Ok(Exit::Success);
         }
         _ => {
-            let style =
-                Style { colour: context.console.colour, width: context.console.width, ..Style::default() };
+            let style = context.console.style(false);
             listing::human(&matrix::table(&rows), &style, &mut context.console.out())?;
             return Ok(Exit::Success);
         }

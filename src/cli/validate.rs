@@ -2,7 +2,6 @@
 
 use mdetag_core::diagnostic::Severity;
 use mdetag_core::pages;
-use mdetag_core::report::style::Style;
 use mdetag_core::report::{carried, diagnostics, escape};
 
 use super::args::{Format, ValidateArgs};
@@ -44,12 +43,7 @@ pub fn run(context: &Context, args: &ValidateArgs) -> Result<Exit, Failure> {
         Format::Sarif => escape::json_document(&diagnostics::sarif(&sources, &findings)),
         Format::Github => diagnostics::github(&sources, &findings),
         _ => {
-            let style = Style {
-                colour: context.console.colour,
-                width: context.console.width,
-                details: false,
-                ..Style::default()
-            };
+            let style = context.console.style(false);
             let shown = diagnostics::human(&sources, &findings, &style);
             if shown.is_empty() { diagnostics::clean(&read.set.policy, sources.files.len()) } else { shown }
         }

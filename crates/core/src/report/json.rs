@@ -221,6 +221,26 @@ impl OutcomesDocument {
             unknown: count(Outcome::Unknown),
         }
     }
+
+    /// Every outcome with its count.
+    pub(super) fn counts(&self) -> [(Outcome, u64); Outcome::ALL.len()] {
+        Outcome::ALL.map(|outcome| {
+            let count = match outcome {
+                Outcome::Done => self.done,
+                Outcome::Noop => self.noop,
+                Outcome::Stale => self.stale,
+                Outcome::Bounced => self.bounced,
+                Outcome::Gone => self.gone,
+                Outcome::Refused => self.refused,
+                Outcome::Failed => self.failed,
+                Outcome::Pending => self.pending,
+                Outcome::Unconfirmed => self.unconfirmed,
+                Outcome::NotAttempted => self.not_attempted,
+                Outcome::Unknown => self.unknown,
+            };
+            (outcome, count)
+        })
+    }
 }
 
 /// The two halves of a report with a base.

@@ -2,11 +2,32 @@
 //!
 //! They are no changes of the plan, so no outcome counts them.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::apply::{ChangeOutcome, Outcome};
 
 use super::escape::clip;
 use super::model::{Model, ReportRow, ReportedChange, outcome_rows};
 use super::words::{counted, noun_for};
+
+/// How many tags calls took along without meaning to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LostTagsSummary {
+    /// They are back.
+    pub restored: u64,
+    /// They are not.
+    pub not_restored: u64,
+}
+
+impl LostTagsSummary {
+    /// Of the tags that a run lost; `None` without any.
+    pub(super) fn of(lost: &[ChangeOutcome]) -> Option<LostTagsSummary> {
+        let (restored, not_restored) = counts(lost);
+        (!lost.is_empty()).then_some(LostTagsSummary { restored, not_restored })
+    }
+}
 
 impl<'a> Model<'a> {
     /// Tags that calls of the run removed by accident, one per row.

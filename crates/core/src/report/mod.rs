@@ -27,6 +27,7 @@ pub mod human;
 pub mod row;
 pub mod json;
 pub mod ndjson;
+mod figures;
 pub mod notification;
 mod cut;
 mod first_lines;

@@ -4,17 +4,17 @@
 //! which is placed where nothing is rendered. Sends nothing.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::apply::Outcome;
 use crate::plan::{Plan, TenantReference, Totals, document};
 use crate::policy::notify::{MessageFormat, Occasion};
 use crate::time::Timestamp;
 
 use super::escape::{clip, terminal};
+use super::figures::Figures;
 use super::json::OutcomesDocument;
-use super::lost;
+use super::lost::LostTagsSummary;
 use super::model::{Model, Subject};
 use super::sentences;
 use super::words::{number, outcome_phrase};
@@ -62,25 +62,6 @@ pub struct SummaryDocument {
     pub link: Option<String>,
 }
 
-/// How many tags calls took along without meaning to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LostTagsSummary {
-    /// They are back.
-    pub restored: u64,
-    /// They are not.
-    pub not_restored: u64,
-}
-
-impl LostTagsSummary {
-    /// Of a run; none where no call took a tag along.
-    pub(super) fn of(model: &Model<'_>) -> Option<LostTagsSummary> {
-        let run = model.input.run.filter(|run| !run.lost.is_empty())?;
-        let (restored, not_restored) = lost::counts(&run.lost);
-        Some(LostTagsSummary { restored, not_restored })
-    }
-}
-
 /// An error as `--format json` names it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ErrorSummary {
@@ -112,24 +93,24 @@ impl SummaryDocument {
 
     /// Counts what a plan would change.
     pub fn of_plan(subject: Subject, plan: &Plan) -> SummaryDocument {
-        let header = &plan.header;
-        SummaryDocument {
-            policy: Some(header.policy.digest.clone()).filter(|digest| !digest.is_empty()),
-            commit: header.policy.commit.clone(),
-            summary: Some(plan.totals()),
-            ..SummaryDocument::new(subject, &header.tool, header.tenant.clone())
-        }
+        SummaryDocument::of(subject, plan, Figures::of_plan(plan))
     }
 
     /// Counts what a run changed.
     pub fn of_run(model: &Model<'_>) -> SummaryDocument {
-        let run = model.input.run.map(|run| run.run_id.clone());
-        let lost = LostTagsSummary::of(model);
+        SummaryDocument::of(model.input.subject, model.plan(), Figures::of(model))
+    }
+
+    fn of(subject: Subject, plan: &Plan, figures: Figures) -> SummaryDocument {
+        let Figures { policy, commit, run_id, outcomes, lost_tags } = figures;
         SummaryDocument {
-            lost_tags: lost,
-            run_id: run.filter(|id| !id.is_empty()),
-            outcomes: Some(OutcomesDocument::of(model)),
-            ..SummaryDocument::of_plan(model.input.subject, model.plan())
+            policy: Some(policy).filter(|digest| !digest.is_empty()),
+            commit,
+            summary: Some(plan.totals()),
+            run_id: run_id.filter(|id| !id.is_empty()),
+            outcomes,
+            lost_tags,
+            ..SummaryDocument::new(subject, &plan.header.tool, plan.header.tenant.clone())
         }
     }
 
@@ -293,28 +274,6 @@ fn lines(summary: &SummaryDocument) -> Vec<(&'static str, String)> {
     }
     lines.push(("Exit code", summary.exit_code.to_string()));
     lines
-}
-
-impl OutcomesDocument {
-    /// Every outcome with its count.
-    fn counts(&self) -> [(Outcome, u64); Outcome::ALL.len()] {
-        Outcome::ALL.map(|outcome| {
-            let count = match outcome {
-                Outcome::Done => self.done,
-                Outcome::Noop => self.noop,
-                Outcome::Stale => self.stale,
-                Outcome::Bounced => self.bounced,
-                Outcome::Gone => self.gone,
-                Outcome::Refused => self.refused,
-                Outcome::Failed => self.failed,
-                Outcome::Pending => self.pending,
-                Outcome::Unconfirmed => self.unconfirmed,
-                Outcome::NotAttempted => self.not_attempted,
-                Outcome::Unknown => self.unknown,
-            };
-            (outcome, count)
-        })
-    }
 }
 
 #[cfg(test)]

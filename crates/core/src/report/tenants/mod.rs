@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::Outcome;
 use crate::plan::Totals;
 use crate::plan::document::FORMAT_VERSION;
 use crate::time::Timestamp;
 
+use super::figures::Figures;
+use super::json::OutcomesDocument;
+use super::lost::LostTagsSummary;
 use super::model::{Class, Model, Subject};
-use super::notification::LostTagsSummary;
 use super::refusal;
 use super::words::{counted, number};
 
@@ -138,11 +139,12 @@ impl Summary {
         let plan = model.plan();
         let run = model.input.run;
         let classes = Class::ALL.iter().filter(|_| run.is_none());
-        let outcomes = Outcome::ALL.iter().filter(|outcome| run.is_some() && model.outcome(**outcome) > 0);
+        let Figures { policy, commit, run_id, outcomes, lost_tags } = Figures::of(model);
+        let outcomes = outcomes.iter().flat_map(OutcomesDocument::counts).filter(|(_, count)| *count > 0);
         Summary {
             sandbox: model.is_sandbox(),
-            policy: plan.header.policy.digest.clone(),
-            commit: plan.header.policy.commit.clone(),
+            policy,
+            commit,
             devices: plan.header.inventory.devices,
             in_scope: plan.header.inventory.in_scope,
             untrusted: plan.header.inventory.reasons.clone(),
@@ -152,9 +154,9 @@ impl Summary {
                 .into_iter()
                 .map(|refusal| RefusalReason { name: refusal.name, reason: refusal.headline })
                 .collect(),
-            run_id: run.map(|run| run.run_id.clone()),
-            outcomes: outcomes.map(|outcome| (outcome.word().to_owned(), model.outcome(*outcome))).collect(),
-            lost_tags: LostTagsSummary::of(model),
+            run_id,
+            outcomes: outcomes.map(|(outcome, count)| (outcome.word().to_owned(), count)).collect(),
+            lost_tags,
             stopped: run.and_then(|run| run.stopped.clone()),
             not_before: run.and_then(|run| run.not_before),
             calls: run.map_or(plan.schedule.total, |run| run.calls),

@@ -68,7 +68,7 @@ mod tests {
     use super::super::{RefusalReason, Summary, TenantError, TenantResult};
     use super::*;
     use crate::plan::Totals;
-    use crate::report::notification::LostTagsSummary;
+    use crate::report::lost::LostTagsSummary;
     use crate::time::Timestamp;
 
     fn result(tenant: &str, exit_code: u8, removals: u64) -> TenantResult {
