@@ -312,12 +312,7 @@ fn a_store_is_probed_once_and_a_missing_one_is_named() {
         );
     }
     let Some(emulators) = emulators::Emulators::shared() else { return };
-    for text in ["azblob://devstoreaccount1/nothing-here", "s3://nothing-here"] {
-        let Ok(backend::StatePlace::Store(address)) = backend::StatePlace::parse(text) else {
-            panic!("{text}")
-        };
-        let clock: Arc<dyn mdetag_core::time::Clock> = Shifted::new();
-        let objects = backend::connect(&address, &emulators.variables(), &clock).unwrap();
+    for (text, objects, _) in emulators.missing() {
         let error = backend::probe(&objects).unwrap_err();
         assert!(error.to_string().starts_with("there is no "), "{text}: {error}");
         assert!(!is_lease_lost(&error));

@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use super::planning::{self, Inventory, KeptCounts, PlanInputs, PolicySet};
+use super::planning::{self, PolicySet};
 use mdetag_core::diagnostic::{Source, Sources};
 use mdetag_core::import::{ImportOptions, Imported, import};
-use mdetag_core::inventory::{Snapshot, SnapshotBuilder, Trust};
-use mdetag_core::plan::{History, Options, PolicyReference, TenantReference};
+use mdetag_core::inventory::{Snapshot, SnapshotBuilder};
+use mdetag_core::plan::PolicyReference;
 use mdetag_core::policy;
 use mdetag_core::random::SeededNumbers;
-use mdetag_core::selection::HuntingResults;
 use mdetag_core::tag::TagCase;
 use mdetag_core::time::Timestamp;
 use mdetag_sandbox::{FleetFile, generate};
@@ -42,18 +41,7 @@ fn changes(imported: &Imported, snapshot: Snapshot) -> usize {
     let (policy, findings) = policy::resolve(&sources, TagCase::Exact, now());
     assert!(!planning::has_errors(&findings), "{findings:?}\n{}", imported.files[0].text);
     let set = PolicySet { sources, policy, findings, reference: PolicyReference::default() };
-    let inventory = Inventory { snapshot, trust: Trust::default(), tenant: TenantReference::default() };
-    let with = PlanInputs {
-        now: now(),
-        created_at: now(),
-        options: Options::default(),
-        hunting: &HuntingResults::default(),
-        history: &History::default(),
-        kept: &KeptCounts::default(),
-        allowances: &[],
-    };
-    let planned = planning::plan(&set, &inventory, &with).unwrap_or_else(|failure| panic!("{failure:?}"));
-    planned.plan().changes.len()
+    planning::first_plan(&set, snapshot, now()).plan().changes.len()
 }
 
 /// A company: sites and departments in names, domains, platforms, subscriptions.

@@ -41,23 +41,27 @@ pub fn run(context: &Context, args: &ManArgs) -> Result<Exit, Failure> {
             whole_file::write(&folder.join(&name), &page(command, command.get_name())?)?;
             names.push(name);
         }
-        return print(context, &format!("{}\n", names.join("\n")));
+        return print(context, format!("{}\n", names.join("\n")).as_bytes());
     }
     let Some(name) = &args.command else {
-        return print(context, &String::from_utf8_lossy(&page(&root, "")?));
+        return print(context, &page(&root, "")?);
     };
     let command = root.find_subcommand(name).ok_or_else(|| {
         Failure::usage(format!("there is no command `{name}`")).help("`mdetag --help` lists the commands")
     })?;
-    print(context, &String::from_utf8_lossy(&page(command, name)?))
+    print(context, &page(command, name)?)
 }
 
-/// A text for another program, as a document if the environment asks for documents from every command.
-fn print(context: &Context, text: &str) -> Result<Exit, Failure> {
+/// Prints a text for another program, as a document if the environment asks for documents from every command.
+///
+/// # Errors
+/// Standard output that cannot be written.
+pub fn print(context: &Context, text: &[u8]) -> Result<Exit, Failure> {
+    let text = String::from_utf8_lossy(text);
     if context.global.format == Format::Json {
-        context.console.result(&carried::text(text))?;
+        context.console.result(&carried::text(&text))?;
     } else {
-        context.console.result(text)?;
+        context.console.result(&text)?;
     }
     Ok(Exit::Success)
 }

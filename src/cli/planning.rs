@@ -92,6 +92,22 @@ impl Planned {
     }
 }
 
+/// A tenant's first plan: every option at its default, no journal and no counts.
+#[cfg(test)]
+pub fn first_plan(set: &PolicySet, snapshot: Snapshot, now: Timestamp) -> Planned {
+    let inventory = Inventory { snapshot, trust: Trust::default(), tenant: TenantReference::default() };
+    let with = PlanInputs {
+        now,
+        created_at: now,
+        options: Options::default(),
+        hunting: &HuntingResults::default(),
+        history: &History::default(),
+        kept: &KeptCounts::default(),
+        allowances: &[],
+    };
+    plan(set, &inventory, &with).unwrap_or_else(|failure| panic!("{failure:?}"))
+}
+
 /// Select, desire, diff, guard.
 ///
 /// # Errors

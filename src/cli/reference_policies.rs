@@ -6,16 +6,15 @@
 use std::collections::BTreeMap;
 
 use mdetag::store::policy_files;
-use mdetag_core::inventory::{SnapshotBuilder, Trust};
-use mdetag_core::plan::{History, Options, Plan, TenantReference};
-use mdetag_core::selection::HuntingResults;
+use mdetag_core::inventory::SnapshotBuilder;
+use mdetag_core::plan::Plan;
 use mdetag_core::tag::TagCase;
 use mdetag_core::time::Timestamp;
 use mdetag_core::{plan, policy};
 use mdetag_sandbox::{self as sandbox, FleetFile};
 use serde_json::Value;
 
-use super::planning::{self, Inventory, KeptCounts, PlanInputs, PolicySet};
+use super::planning::{self, PolicySet};
 
 const NOW: &str = "2026-11-24T12:00:00Z";
 
@@ -48,17 +47,7 @@ fn planned(set: &PolicySet, fleet: &BTreeMap<String, Value>) -> (Plan, bool) {
         builder.read_device(device.to_string().as_bytes()).expect("a device is read");
     }
     let (snapshot, _) = builder.finish();
-    let inventory = Inventory { snapshot, trust: Trust::default(), tenant: TenantReference::default() };
-    let with = PlanInputs {
-        now: now(),
-        created_at: now(),
-        options: Options::default(),
-        hunting: &HuntingResults::default(),
-        history: &History::default(),
-        kept: &KeptCounts::default(),
-        allowances: &[],
-    };
-    let planned = planning::plan(set, &inventory, &with).unwrap_or_else(|failure| panic!("{failure:?}"));
+    let planned = planning::first_plan(set, snapshot, now());
     (planned.plan().clone(), planned.verdict.is_ok())
 }
 

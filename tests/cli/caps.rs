@@ -35,14 +35,15 @@ fn runs_of_a_day_stop_at_the_second_cap_until_an_allowance_covers_more() {
     project.run(&["apply", "--sandbox", "--auto-approve", "--allow", "removals=10"]).exits(0);
 }
 
-#[test]
-fn a_journal_that_cannot_be_read_leaves_no_approval_to_count() {
+/// A sandbox whose devices all carry `Zebra`, their ids, and the policy that takes it from some of them: one removal is
+/// allowed, and an approval raises that to 12.
+fn approved(devices: usize) -> (Project, Vec<String>, impl Fn(&[String]) -> String) {
     let policy = |without: &[String], approvals: &str| {
         let caps = "guard:\n  caps: { removals: { percent: 1, floor: 1 } }\n";
         format!("{}{caps}{approvals}", striped_except(without))
     };
     let project = Project::with_policy(&policy(&["none".to_owned()], ""));
-    project.run(&["sandbox", "create", "--devices", "20"]).exits(0);
+    project.run(&["sandbox", "create", "--devices", &devices.to_string()]).exits(0);
     let first = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
     let expires = first["createdAt"].as_str().unwrap().split('T').next().unwrap().to_string();
     let approvals = format!("  approvals: [{{ cap: removals, max: 12, expires: {expires} }}]\n");
@@ -50,7 +51,13 @@ fn a_journal_that_cannot_be_read_leaves_no_approval_to_count() {
     let ids: Vec<String> =
         changes.iter().map(|change| change["device"]["id"].as_str().unwrap().to_owned()).collect();
     project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
-    project.write("policies/p.yaml", &policy(&ids[..2], &approvals));
+    (project, ids, move |without: &[String]| policy(without, &approvals))
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_leaves_no_approval_to_count() {
+    let (project, ids, policy) = approved(20);
+    project.write("policies/p.yaml", &policy(&ids[..2]));
     let runs =
         walk(&project.path().join(".mdetag/sandbox")).find(|path| path.extension() == Some("jsonl".as_ref()));
     let journal = runs.unwrap();
@@ -89,26 +96,14 @@ fn walk(folder: &std::path::Path) -> impl Iterator<Item = std::path::PathBuf> {
 
 #[test]
 fn the_number_of_an_approval_is_a_total_over_runs() {
-    let policy = |without: &[String], approvals: &str| {
-        let caps = "guard:\n  caps: { removals: { percent: 1, floor: 1 } }\n";
-        format!("{}{caps}{approvals}", striped_except(without))
-    };
-    let project = Project::with_policy(&policy(&["none".to_owned()], ""));
+    let (project, ids, policy) = approved(100);
     let path = "policies/p.yaml";
-    project.run(&["sandbox", "create", "--devices", "100"]).exits(0);
-    let first = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
-    let expires = first["createdAt"].as_str().unwrap().split('T').next().unwrap().to_string();
-    let approvals = format!("  approvals: [{{ cap: removals, max: 12, expires: {expires} }}]\n");
-    let changes = first["changes"].as_array().unwrap();
-    let ids: Vec<String> =
-        changes.iter().map(|change| change["device"]["id"].as_str().unwrap().to_owned()).collect();
+    project.write(path, &policy(&ids[..7]));
     project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
-    project.write(path, &policy(&ids[..7], &approvals));
-    project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
-    project.write(path, &policy(&ids[..12], &approvals));
+    project.write(path, &policy(&ids[..12]));
     let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
     let approval = &plan["guard"]["approvals"][0];
     assert_eq!((&approval["max"], &approval["used"]), (&12.into(), &7.into()), "{approval}");
-    project.write(path, &policy(&ids[..13], &approvals));
+    project.write(path, &policy(&ids[..13]));
     project.run(&["apply", "--sandbox", "--auto-approve"]).exits(3);
 }

@@ -83,6 +83,15 @@ impl Emulators {
         pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
+    /// A container and a bucket that do not exist, with their addresses and the clock that reads them.
+    pub(crate) fn missing(&self) -> [(&'static str, Arc<ObjectBucket>, Arc<dyn Clock>); 2] {
+        ["azblob://devstoreaccount1/nothing-here", "s3://nothing-here"].map(|text| {
+            let Ok(StatePlace::Store(address)) = StatePlace::parse(text) else { panic!("{text}") };
+            let clock: Arc<dyn Clock> = Shifted::new();
+            (text, backend::connect(&address, &self.variables(), &clock).unwrap(), clock)
+        })
+    }
+
     /// The addresses of a new container and a new bucket.
     pub(crate) fn fresh(&self) -> [String; 2] {
         use std::sync::atomic::{AtomicU64, Ordering};

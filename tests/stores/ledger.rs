@@ -127,12 +127,7 @@ fn an_hour_of_calls_costs_a_tenth_of_them_in_requests() {
 #[test]
 fn a_ledger_that_cannot_be_reached_is_told_and_does_not_stop_the_work() {
     let Some(emulators) = emulators::Emulators::shared() else { return };
-    for text in ["azblob://devstoreaccount1/nothing-here", "s3://nothing-here"] {
-        let Ok(backend::StatePlace::Store(address)) = backend::StatePlace::parse(text) else {
-            panic!("{text}")
-        };
-        let clock: Arc<dyn mdetag_core::time::Clock> = Shifted::new();
-        let objects = backend::connect(&address, &emulators.variables(), &clock).unwrap();
+    for (text, objects, clock) in emulators.missing() {
         let bucket = Arc::new(backend::Bucket::new(objects.clone(), objects, clock));
         let state = StateDir::in_store(bucket, text, "public", None, "t").unwrap();
         let ledger = ledger(&state, &Standing::new(), 1);

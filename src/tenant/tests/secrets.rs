@@ -11,10 +11,12 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::tenant::fake::{Fake, FakeReply, OpenMeter, TENANT, claims_with, connect, from, secret, writer};
 use crate::tenant::{
-    ConnectOptions, ReadDevices, ReadScope, ReadWatch, RequiredAccess, WriteDevices, claims,
+    ConnectOptions, ReadDevices, ReadScope, ReadWatch, RequiredAccess, Tenant, TenantError, WriteDevices,
+    claims,
 };
-use mdetag_core::apply::Call;
+use mdetag_core::apply::{Call, Reply};
 use mdetag_core::device::DeviceValue;
+use mdetag_core::inventory::{Snapshot, Trust};
 
 #[derive(Clone, Default)]
 struct LogBuffer(Arc<Mutex<Vec<u8>>>);
@@ -106,16 +108,7 @@ async fn a_service_that_repeats_the_token_in_any_form_does_not_get_it_shown() {
             })
             .await;
             let tenant = connect(fake.options(), RequiredAccess::Write).await.unwrap();
-            let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
-            let reply = writer(fake.options()).await.unwrap().send(&call).await;
-            let meter = OpenMeter::default();
-            let mut pages = Vec::new();
-            let mut sink = |page: &[u8]| {
-                pages.extend_from_slice(page);
-                Ok(())
-            };
-            let watch = ReadWatch { meter: &meter, progress: &|_| {}, pages: Some(&mut sink) };
-            let read = tenant.reader().read(&ReadScope::default(), watch).await;
+            let (reply, read, pages) = used(&tenant, &fake).await;
             if let Ok((snapshot, _)) = &read {
                 for row in snapshot.rows() {
                     let tags: Vec<&str> = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag)).collect();
@@ -132,6 +125,21 @@ async fn a_service_that_repeats_the_token_in_any_form_does_not_get_it_shown() {
         let packed = URL_SAFE_NO_PAD.encode(&whole[start..start + 23]);
         assert!(!text.contains(&packed[2..packed.len() - 2]), "{text}");
     }
+}
+
+/// What a write and a read answer, and the pages of the read.
+async fn used(tenant: &Tenant, fake: &Fake) -> (Reply, Result<(Snapshot, Trust), TenantError>, Vec<u8>) {
+    let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
+    let reply = writer(fake.options()).await.unwrap().send(&call).await;
+    let meter = OpenMeter::default();
+    let mut pages = Vec::new();
+    let mut sink = |page: &[u8]| {
+        pages.extend_from_slice(page);
+        Ok(())
+    };
+    let watch = ReadWatch { meter: &meter, progress: &|_| {}, pages: Some(&mut sink) };
+    let read = tenant.reader().read(&ReadScope::default(), watch).await;
+    (reply, read, pages)
 }
 
 #[tokio::test]
@@ -199,16 +207,8 @@ async fn a_secret_behind_escapes_is_shown_in_no_text_of_an_answer() {
             })
             .await;
             let tenant = connect(fake.options(), RequiredAccess::Write).await.unwrap();
+            let (reply, read, pages) = used(&tenant, &fake).await;
             let meter = OpenMeter::default();
-            let call = Call::SetValue { device: "a1".into(), value: DeviceValue::High };
-            let reply = writer(fake.options()).await.unwrap().send(&call).await;
-            let mut pages = Vec::new();
-            let mut sink = |page: &[u8]| {
-                pages.extend_from_slice(page);
-                Ok(())
-            };
-            let watch = ReadWatch { meter: &meter, progress: &|_| {}, pages: Some(&mut sink) };
-            let read = tenant.reader().read(&ReadScope::default(), watch).await;
             let one = tenant.reader().device("a1", &meter).await;
             let groups = tenant.reader().device_groups(&meter).await;
             let mut text = format!(

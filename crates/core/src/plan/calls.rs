@@ -328,13 +328,7 @@ mod tests {
         let mut plan = plan(&[(&[1], &[], false), (&[1], &[], false)]);
         plan.rules = vec![super::super::RuleReference {
             name: "r".into(),
-            place: crate::diagnostic::Place {
-                file: "p".into(),
-                line: 1,
-                column: 1,
-                end_line: 1,
-                end_column: 1,
-            },
+            place: crate::plan::nowhere(),
             priority: 7,
             description: None,
             owner: None,

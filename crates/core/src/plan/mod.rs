@@ -354,5 +354,11 @@ impl Unwritable {
     }
 }
 
+/// A place for tests that ask for none.
+#[cfg(test)]
+pub(crate) fn nowhere() -> crate::diagnostic::Place {
+    crate::diagnostic::Place { file: "p".into(), line: 1, column: 1, end_line: 1, end_column: 1 }
+}
+
 #[cfg(test)]
 mod tests;

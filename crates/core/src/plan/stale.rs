@@ -169,7 +169,6 @@ mod tests {
 
     use super::*;
     use crate::device::DeviceValue;
-    use crate::diagnostic::Place;
     use crate::inventory;
     use crate::plan::{Cause, CauseIndex, ValueChange};
     use crate::policy::Policy;
@@ -194,7 +193,7 @@ mod tests {
 
     /// Cause 0 is retired, cause 1 renamed to `New`.
     fn plan(changes: Vec<DeviceChange>) -> Plan {
-        let place = Place { file: "p".into(), line: 1, column: 1, end_line: 1, end_column: 1 };
+        let place = crate::plan::nowhere();
         let causes =
             vec![Cause::Retired { place: place.clone() }, Cause::Renamed { to: "New".into(), place }];
         Plan { tags: TAGS.map(Arc::from).to_vec(), causes, changes, ..Plan::default() }

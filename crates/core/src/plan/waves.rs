@@ -200,15 +200,7 @@ mod tests {
         };
         Plan {
             tags: vec!["Tier0".into()],
-            causes: vec![crate::plan::Cause::Retired {
-                place: crate::diagnostic::Place {
-                    file: "p".into(),
-                    line: 1,
-                    column: 1,
-                    end_line: 1,
-                    end_column: 1,
-                },
-            }],
+            causes: vec![crate::plan::Cause::Retired { place: crate::plan::nowhere() }],
             changes: (0..devices).map(change).collect(),
             ..Plan::default()
         }

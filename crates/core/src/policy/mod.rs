@@ -448,3 +448,19 @@ pub struct Protection {
     pub reason: Option<String>,
     pub span: Span,
 }
+
+/// A policy without errors that reads the table `cmdb.csv`, with its sources. `text` lacks the version.
+#[cfg(test)]
+pub(crate) fn with_table(
+    text: &str,
+    cmdb: &str,
+    now: crate::time::Timestamp,
+) -> (crate::diagnostic::Sources, Policy) {
+    use crate::diagnostic::{Source, Sources};
+    let file = Source::new("p.yaml", 0, "p.yaml", format!("version: 1\n{text}"));
+    let mut sources = Sources { files: vec![file], ..Sources::default() };
+    sources.data.insert((0, "cmdb.csv".to_owned()), Ok(cmdb.as_bytes().into()));
+    let (policy, findings) = resolve(&sources, crate::tag::TagCase::Exact, now);
+    assert!(findings.iter().all(|finding| !finding.code.starts_with('E')), "{findings:#?}");
+    (sources, policy)
+}

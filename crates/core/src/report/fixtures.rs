@@ -118,18 +118,6 @@ pub(super) fn example() -> Plan {
             reason: crate::plan::GapReason::NoRow,
         }],
     });
-    let axis = |axis: Axis, planned, base: u64, percent: u64, floor: u64| AxisReport {
-        axis,
-        tag: None,
-        planned,
-        allowed: floor.max(base * percent / 100),
-        cap: floor.max(base * percent / 100),
-        raised_by: None,
-        base,
-        percent: format!("{percent} %"),
-        floor,
-        place: None,
-    };
     plan.guard.axes = vec![
         axis(Axis::Devices, 3_116, 41_877, 50, 100),
         axis(Axis::Additions, 3_116, 41_877, 100, 100),
@@ -281,21 +269,32 @@ pub(super) fn regrouped() -> Plan {
     plan
 }
 
+/// What the guard says of a cap of `percent` of `base`, at least `floor`.
+pub(super) fn axis(axis: Axis, planned: u64, base: u64, percent: u64, floor: u64) -> AxisReport {
+    let cap = floor.max(base * percent / 100);
+    let percent = format!("{percent} %");
+    AxisReport {
+        axis,
+        tag: None,
+        planned,
+        allowed: cap,
+        cap,
+        raised_by: None,
+        base,
+        percent,
+        floor,
+        place: None,
+    }
+}
+
 /// A plan that a cap refuses: 312 removals of `Tier0`, where 260 are allowed.
 pub(super) fn refused() -> Plan {
     let mut plan = empty();
     plan.guard.refused = true;
     plan.guard.axes = vec![AxisReport {
-        axis: Axis::RemovalsPerTag,
         tag: Some("Tier0".into()),
-        planned: 312,
-        allowed: 260,
-        cap: 260,
-        raised_by: None,
-        base: 1_040,
-        percent: "25 %".to_owned(),
-        floor: 5,
         place: Some(place("policies/guard.yaml", 9)),
+        ..axis(Axis::RemovalsPerTag, 312, 1_040, 25, 5)
     }];
     plan.header.now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
     offer_snippet(&mut plan);

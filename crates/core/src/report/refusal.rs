@@ -333,16 +333,8 @@ mod tests {
     fn one_snippet_raises_every_cap_that_refuses() {
         let mut plan = Plan::default();
         let axis = |axis, tag: Option<&str>, planned| AxisReport {
-            axis,
             tag: tag.map(Arc::from),
-            planned,
-            allowed: 5,
-            cap: 5,
-            raised_by: None,
-            base: 100,
-            percent: "5 %".to_owned(),
-            floor: 5,
-            place: None,
+            ..fixtures::axis(axis, planned, 100, 5, 5)
         };
         plan.guard.axes = vec![
             axis(Axis::Removals, None, 12),

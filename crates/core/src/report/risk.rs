@@ -91,16 +91,8 @@ mod tests {
             .push(Cause::Renamed { to: "New".into(), place: crate::report::fixtures::place("a.yaml", 1) });
         for (tag, base, planned) in [("Half", 100, 50), ("All", 10, 10), ("Old", 10, 10)] {
             plan.guard.axes.push(AxisReport {
-                axis: Axis::RemovalsPerTag,
                 tag: Some(Arc::from(tag)),
-                planned,
-                allowed: 0,
-                cap: 0,
-                raised_by: None,
-                base,
-                percent: String::new(),
-                floor: 0,
-                place: None,
+                ..crate::report::fixtures::axis(Axis::RemovalsPerTag, planned, base, 0, 0)
             });
         }
         let carriers = Carriers::new(&plan);

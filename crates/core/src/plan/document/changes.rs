@@ -265,12 +265,10 @@ mod tests {
                     .is_multiple_of(2)
                     .then_some(ValueChange { to: DeviceValue::High, cause: CauseIndex(0) }),
             };
-            let nowhere =
-                crate::diagnostic::Place { file: "p".into(), line: 1, column: 1, end_line: 1, end_column: 1 };
             let mut plan = Plan {
                 changes: (0..devices).map(change).collect(),
                 tags: vec!["a\nb".into()],
-                causes: vec![Cause::Retired { place: nowhere }],
+                causes: vec![Cause::Retired { place: crate::plan::nowhere() }],
                 ..Plan::default()
             };
             plan.header.inventory.devices = devices as u64;

@@ -6,11 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::desired::desire;
-use crate::diagnostic::{Source, Sources};
 use crate::inventory::fleet;
-use crate::policy::resolve;
+use crate::policy::with_table;
 use crate::selection::{HuntingResults, select};
-use crate::tag::TagCase;
 use crate::time::Timestamp;
 
 const CMDB: &str =
@@ -22,11 +20,7 @@ const TABLE: &str = "host,env,owner\nweb1,prod,ops\ndb1,prod,ops\nweb1,test,ops\
 /// The plan of a policy with the table `cmdb.csv`.
 fn planned(policy: &str, cmdb: &str, devices: &[Value]) -> Plan {
     let now = Timestamp::parse("2026-11-22T03:00:00Z").unwrap();
-    let text = format!("version: 1\n{policy}");
-    let mut sources = Sources { files: vec![Source::new("p.yaml", 0, "p.yaml", text)], ..Sources::default() };
-    sources.data.insert((0, "cmdb.csv".to_owned()), Ok(cmdb.as_bytes().into()));
-    let (policy, findings) = resolve(&sources, TagCase::Exact, now);
-    assert!(findings.iter().all(|finding| !finding.code.starts_with('E')), "{findings:#?}");
+    let (sources, policy) = with_table(policy, cmdb, now);
     let snapshot = fleet(devices);
     let selections = select(&policy, &snapshot, &HuntingResults::default(), now).unwrap();
     let desired = desire(&policy, &snapshot, &selections, now).unwrap();

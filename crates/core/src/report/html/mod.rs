@@ -385,16 +385,8 @@ mod tests {
     fn a_refusal_stands_first_with_one_snippet_and_its_arithmetic_below() {
         let mut plan = fixtures::example();
         let axis = |number: u64| AxisReport {
-            axis: Axis::RemovalsPerTag,
             tag: Some(format!("<tag> {number}").into()),
-            planned: 12,
-            allowed: 5,
-            cap: 5,
-            raised_by: None,
-            base: 100,
-            percent: "5 %".to_owned(),
-            floor: 5,
-            place: None,
+            ..fixtures::axis(Axis::RemovalsPerTag, 12, 100, 5, 5)
         };
         plan.guard.axes = (0..14).map(axis).collect();
         plan.guard.refused = true;
