@@ -107,7 +107,8 @@ pub(super) fn ways_on(run: &RunEnd) -> Vec<(&'static str, String)> {
         let undo = format!("mdetag revert {run_id} -o undo.json{tenant_flags}");
         return vec![("to let the next wave start all the same", pass), ("to undo what was written", undo)];
     }
-    let named = if run.is_default_set { String::new() } else { format!(" {run_id}") };
+    let next = run.next_run.as_ref().unwrap_or(run_id);
+    let named = if run.is_default_set { String::new() } else { format!(" {next}") };
     let resume = run.is_resumable.then(|| format!("mdetag apply --resume{named}{resume_flags}"));
     // Without a run there is nothing to resume: waiting changes are planned again.
     let again =

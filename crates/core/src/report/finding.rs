@@ -170,7 +170,7 @@ fn grouped<'a>(
         (Subject::Drift, None) => (Severity::Warning, group.what.class().word(), true),
         (_, None) => (Severity::Note, group.what.class().word(), false),
     };
-    let why = renamed::why(model, group).or_else(|| Some(words::cause(plan, cause?)));
+    let why = renamed::why(group).or_else(|| Some(words::cause(plan, cause?)));
     let why = why.map_or_else(String::new, |why| format!(" ({})", clip(&why, 200)));
     let last = last::phrase(&group.last).map_or_else(String::new, |mark| format!(", {mark}"));
     ReportFinding {
@@ -201,7 +201,11 @@ fn sentence(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
     let count = group.devices();
     if let Some(outcome) = group.outcome {
         let error = group.error.map_or_else(String::new, |error| format!(": {}", clip(error, 300)));
-        return format!("{} on {devices}: {}{error}", title(group), outcome_phrase(outcome));
+        let what = match (group.what, group.new_name) {
+            (ReportedChange::Remove(tag), Some(to)) => format!("rename tag \"{tag}\" to \"{to}\""),
+            _ => title(group),
+        };
+        return format!("{what} on {devices}: {}{error}", outcome_phrase(outcome));
     }
     match (model.input.subject, group.what) {
         (Subject::Drift, ReportedChange::Add(tag)) => {
@@ -215,7 +219,7 @@ fn sentence(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
             format!("{devices} {has} the value {} and should have {to}", clip(from.unwrap_or("(none)"), 40))
         }
         (_, ReportedChange::Add(tag)) => format!("will add tag \"{tag}\" to {devices}"),
-        (_, ReportedChange::Remove(tag)) => match renamed::gained(model, group) {
+        (_, ReportedChange::Remove(tag)) => match group.new_name {
             Some(to) => format!("will rename tag \"{tag}\" to \"{to}\" on {devices}"),
             None => format!("will remove tag \"{tag}\" from {devices}"),
         },

@@ -164,7 +164,7 @@ pub(super) fn hostile() -> Plan {
         plan.changes[number].remove.push(TagChange { tag, cause: CauseIndex(2) });
     }
     plan.withheld[0].name = Some(names[3].to_owned());
-    plan.warnings.push(Warning { code: "W0401".into(), message: format!("tag \"{}\" is odd", names[4]) });
+    plan.warnings.push(Warning::new("W0401", format!("tag \"{}\" is odd", names[4])));
     plan.header.tenant.name = Some(names[2].to_owned());
     plan.header.inventory.reasons = vec![format!("page 2 repeats {}", names[6])];
     plan
@@ -229,6 +229,7 @@ pub(super) fn run(plan: &Plan) -> super::model::RunEnd {
         exit_code: 4,
         next_plan: None,
         not_before: None,
+        next_run: None,
         shown_by: None,
         halt: None,
     }

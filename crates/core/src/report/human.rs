@@ -142,7 +142,7 @@ fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<(
         write_prose(&escaped(&phrase), Paint::Plain, (2, 4), style, out)?;
     }
     for warning in warnings {
-        let kind = if warning.code.starts_with('N') { "note" } else { "warning" };
+        let kind = if warning.is_note() { "note" } else { "warning" };
         let text = format!("{kind}[{}]: {}", warning.code, terminal(&warning.message));
         write_prose(&text, Paint::Notice, (2, 4), style, out)?;
     }

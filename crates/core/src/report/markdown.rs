@@ -138,7 +138,7 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
     match line {
         Line::Group(group) => {
             let (mut why, at) = reason(model, group.cause);
-            if let Some(of) = renamed::why(model, group) {
+            if let Some(of) = renamed::why(group) {
                 why = code(&clip(&of, 160));
             }
             let why = match (group.outcome, group.error) {
@@ -151,7 +151,7 @@ fn row(model: &Model<'_>, line: &Line<'_, '_>) -> String {
                     None => why,
                 },
             };
-            let label = label(model, group);
+            let label = label(group);
             let count = number(group.devices());
             {
                 // A removal must be recognisable without colour.
@@ -186,13 +186,13 @@ fn short_row(model: &Model<'_>, group: &ChangeGroup<'_>) -> (String, String) {
         (None, false) => format!("{} {why} {at}", group.what.action()),
     };
     let last = last::phrase(&group.last).map_or_else(String::new, |mark| format!(" {}", marked(&mark)));
-    (of, format!("{} {}{last}", label(model, group), number(group.devices())))
+    (of, format!("{} {}{last}", label(group), number(group.devices())))
 }
 
-/// The tag or value in a code span; both names of a rename.
-fn label(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
+/// The tag or value in a code span; the two names of a rename.
+fn label(group: &ChangeGroup<'_>) -> String {
     let label = name(&group.what.label());
-    renamed::gained(model, group).map_or(label.clone(), |to| format!("{label} → {}", name(&escape::tag(to))))
+    group.new_name.map_or(label.clone(), |to| format!("{label} → {}", name(&escape::tag(to))))
 }
 
 /// The mark of a removal, with names in a code span.
@@ -237,7 +237,7 @@ fn samples(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], room: usize) -> Strin
         if group.members.len() > names.len() {
             names.push(format!("… {} more", number((group.members.len() - names.len()) as u64)));
         }
-        let item = format!("- {} {}: {}\n", group.what.action(), label(model, group), names.join(", "));
+        let item = format!("- {} {}: {}\n", group.what.action(), label(group), names.join(", "));
         if length(&item) > left {
             text.push_str(CUT);
             break;

@@ -119,9 +119,11 @@ pub struct RunEnd {
     /// Seconds from the first call to the last answer.
     pub seconds: u64,
     pub exit_code: u8,
-    /// The earliest start of the next wave, if one waits.
+    /// When a next wave may start at the earliest, where one waits.
     pub not_before: Option<crate::time::Timestamp>,
-    /// The latest time by which the list shows what changes wait for; `None` if none wait.
+    /// The run of that wave, where it is another one.
+    pub next_run: Option<String>,
+    /// When the list shows what changes wait for, at the latest; none where none waits.
     pub shown_by: Option<crate::time::Timestamp>,
     /// The gate that stopped a rollout.
     pub halt: Option<crate::apply::Halt>,
@@ -140,6 +142,8 @@ pub struct ChangeGroup<'a> {
     pub members: Vec<u32>,
     /// Number of additions that a group of removals represents: see `renamed`.
     pub gained: u64,
+    /// The tag of these additions.
+    pub new_name: Option<&'a str>,
     /// What the plan's removals of the tag leave without any device.
     pub last: Vec<&'a LastDevices>,
 }
@@ -408,6 +412,7 @@ impl<'a> Groups<'a> {
                 error,
                 members: Vec::new(),
                 gained: 0,
+                new_name: None,
                 last: Vec::new(),
             });
             self.list.len() - 1

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::plan::Cause;
 
@@ -12,15 +12,27 @@ use super::escape;
 use super::model::{ChangeGroup, Model, ReportedChange};
 use super::words::{noun_for, number};
 
-/// The groups, with the additions of renames merged into their removals.
+/// The additions of one new name, whatever old names lead to it.
+#[derive(Default)]
+struct Gaining<'a> {
+    /// Numbers of the groups of additions.
+    groups: Vec<usize>,
+    /// The devices that gain the name, with the name as it is written on them.
+    devices: HashMap<&'a str, &'a str>,
+}
+
+/// The groups, additions of a rename joined to the removals that go with them.
 pub(super) fn joined<'m, 'a>(model: &Model<'a>, groups: &'m [ChangeGroup<'a>]) -> Cow<'m, [ChangeGroup<'a>]> {
-    let mut gaining = HashMap::new();
+    let case = model.plan().header.options.tag_case;
+    let mut gaining: HashMap<_, Gaining<'a>> = HashMap::new();
     for (at, group) in groups.iter().enumerate() {
         if let (ReportedChange::Add(tag), Some(to), None) = (group.what, new_name(model, group), group.error)
-            && tag == to
+            && case.is_same(tag, to)
         {
-            let devices: HashSet<&str> = members(model, group).collect();
-            gaining.insert((to, group.outcome), (at, devices));
+            // Several old names can have one new name: each is a cause, so each has a group of its own.
+            let found = gaining.entry((case.key(to), group.outcome)).or_default();
+            found.groups.push(at);
+            found.devices.extend(members(model, group).map(|device| (device, tag)));
         }
     }
     if gaining.is_empty() {
@@ -29,13 +41,18 @@ pub(super) fn joined<'m, 'a>(model: &Model<'a>, groups: &'m [ChangeGroup<'a>]) -
     let mut joined = groups.to_vec();
     for group in joined.iter_mut().filter(|group| matches!(group.what, ReportedChange::Remove(_))) {
         let to = new_name(model, group).filter(|_| group.error.is_none());
-        if let Some((_, devices)) = to.and_then(|to| gaining.get_mut(&(to, group.outcome))) {
+        if let Some(found) = to.and_then(|to| gaining.get_mut(&(case.key(to), group.outcome))) {
             // A device with two old names gains the new one once.
-            group.gained = members(model, group).filter(|device| devices.remove(device)).count() as u64;
+            let gained = members(model, group).filter_map(|device| found.devices.remove(device));
+            let (count, name) =
+                gained.fold((0, None), |(count, first), tag| (count + 1, first.or(Some(tag))));
+            (group.gained, group.new_name) = (count, name);
         }
     }
-    for (at, devices) in gaining.into_values() {
-        joined[at].members.retain(|member| devices.contains(model.device_id(*member)));
+    for found in gaining.into_values() {
+        for at in found.groups {
+            joined[at].members.retain(|member| found.devices.contains_key(model.device_id(*member)));
+        }
     }
     joined.retain(|group| !group.members.is_empty());
     Cow::Owned(joined)
@@ -53,20 +70,15 @@ fn members<'a, 'm>(model: &'m Model<'a>, group: &'m ChangeGroup<'a>) -> impl Ite
     group.members.iter().map(|member| model.device_id(*member))
 }
 
-/// The new name of a group that also represents additions.
-pub(super) fn gained<'a>(model: &Model<'a>, group: &ChangeGroup<'a>) -> Option<&'a str> {
-    new_name(model, group).filter(|_| group.gained > 0)
-}
-
 /// `Old → New`, or the one name.
-pub(super) fn label(model: &Model<'_>, group: &ChangeGroup<'_>) -> String {
+pub(super) fn label(group: &ChangeGroup<'_>) -> String {
     let label = group.what.label();
-    gained(model, group).map_or(label.clone(), |to| format!("{label} → {}", escape::tag(to)))
+    group.new_name.map_or(label.clone(), |to| format!("{label} → {}", escape::tag(to)))
 }
 
-/// The reason if the label has the new name: `renamed`.
-pub(super) fn why(model: &Model<'_>, group: &ChangeGroup<'_>) -> Option<String> {
-    let to = gained(model, group)?;
+/// Why, where the label has the new name: `renamed`.
+pub(super) fn why(group: &ChangeGroup<'_>) -> Option<String> {
+    let to = group.new_name?;
     Some(match group.gained == group.devices() {
         true => "renamed".to_owned(),
         false => {
@@ -140,6 +152,70 @@ mod tests {
         assert!(sarif.contains("will rename tag \\\"Old\\\" to \\\"New\\\" on 3 devices"), "{sarif}");
         assert!(!sarif.contains("will add tag"), "{sarif}");
         assert!(sarif.contains("\"changes\": 5") || sarif.contains("\"changes\":5"), "{sarif}");
+    }
+
+    /// Old names `a` and `b` of one new name: one device has `a`, one has `b`, and one has both.
+    fn two_old_names(spelled: &str) -> Plan {
+        let mut plan = fixtures::empty();
+        for line in [7, 8] {
+            let to = if line == 7 { "new" } else { spelled };
+            plan.causes
+                .push(Cause::Renamed { to: to.into(), place: fixtures::place("policies/a.yaml", line) });
+        }
+        let [a, b, new] = ["a", "b", "new"].map(|name| fixtures::tag(&mut plan, name));
+        let change = |tag, cause| TagChange { tag, cause: CauseIndex(cause) };
+        for (number, has) in [[true, false], [false, true], [true, true]].into_iter().enumerate() {
+            let mut device = fixtures::device(&format!("a{number}"), &format!("host-{number}"));
+            device.remove.extend(has[0].then(|| change(a, 3)));
+            device.remove.extend(has[1].then(|| change(b, 4)));
+            device.add.push(change(new, if has[0] { 3 } else { 4 }));
+            plan.changes.push(device);
+        }
+        plan
+    }
+
+    #[test]
+    fn two_old_names_of_one_new_name_are_two_groups_and_no_addition() {
+        let plan = two_old_names("new");
+        let model = Model::new(Input::new(Subject::Plan, &plan));
+        let human = screen(&model);
+        for line in [
+            "- a → new 2 devices renamed policies/a.yaml:7\n",
+            "- b → new 2 devices renamed; 1 of them gains \"new\" by it policies/a.yaml:8\n",
+            "3 additions, 4 removals on 3 devices",
+        ] {
+            assert!(human.contains(line), "{human}");
+        }
+        assert!(!human.contains("+ new"), "{human}");
+        let markdown = text(Format::Markdown, &model);
+        assert!(markdown.contains("| **`b` → `new`** |") && !markdown.contains("| + |"), "{markdown}");
+        let html = text(Format::Html, &model);
+        let groups = html.split("id=\"groups\"").nth(1).unwrap().split("</section>").next().unwrap();
+        assert!(groups.contains("<bdi>b → new</bdi>") && !groups.contains("+ add"), "{groups}");
+        let sarif = text(Format::Sarif, &model);
+        assert!(sarif.contains("will rename tag \\\"b\\\" to \\\"new\\\""), "{sarif}");
+        assert!(!sarif.contains("will add tag"), "{sarif}");
+    }
+
+    #[test]
+    fn a_new_name_is_shown_as_it_is_written_where_case_does_not_count() {
+        let mut plan = two_old_names("NEW");
+        plan.header.options.tag_case = crate::tag::TagCase::Insensitive;
+        let human = screen(&Model::new(Input::new(Subject::Plan, &plan)));
+        assert!(human.contains("- b → new 2 devices") && !human.contains("+ new"), "{human}");
+    }
+
+    #[test]
+    fn a_run_says_renamed_and_not_removed() {
+        let plan = two_old_names("new");
+        let mut run = fixtures::run(&plan);
+        for outcome in &mut run.outcomes {
+            (outcome.outcome, outcome.error) = (crate::apply::Outcome::Done, None);
+        }
+        let model = Model::new(Input { run: Some(&run), ..Input::new(Subject::Applied, &plan) });
+        let sarif = text(Format::Sarif, &model);
+        assert!(sarif.contains("rename tag \\\"a\\\" to \\\"new\\\" on 2 devices"), "{sarif}");
+        assert!(!sarif.contains("add tag") && !sarif.contains("remove tag \\\"a\\\" on"), "{sarif}");
     }
 
     #[test]

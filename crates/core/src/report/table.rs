@@ -135,7 +135,7 @@ fn group_cells(model: &Model<'_>, group: &ChangeGroup<'_>, with_samples: bool, s
         below = wrap(names.chain(more), ", ", (6, 6), style.width);
     }
     let mut reason = reason(model, group.cause);
-    if let Some(why) = renamed::why(model, group) {
+    if let Some(why) = renamed::why(group) {
         reason.cause = terminal(&clip(&why, 200)).into_owned();
     }
     if let Some(mark) = last::phrase(&group.last) {
@@ -153,7 +153,7 @@ fn group_cells(model: &Model<'_>, group: &ChangeGroup<'_>, with_samples: bool, s
     Cells {
         paint,
         symbol: group.what.symbol(),
-        label: terminal(&renamed::label(model, group)).into_owned(),
+        label: terminal(&renamed::label(group)).into_owned(),
         count: number(devices),
         noun: noun_for(devices, "device"),
         below,

@@ -201,7 +201,7 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
                 ReportedChange::Value { .. } => "value",
             };
             let action = if group.gained > 0 { "rename" } else { word };
-            let label = renamed::label(model, group);
+            let label = renamed::label(group);
             (word, format!("{} {action}", group.what.symbol()), label, group.cause)
         }
         Line::Tags { cause, groups, .. } => {
@@ -217,7 +217,7 @@ fn group_row(model: &Model<'_>, line: &Line<'_, '_>, out: &mut dyn Write) -> io:
     let cause = cause.and_then(|cause| plan.causes.get(cause.0 as usize));
     let mut why = cause.map_or_else(String::new, |cause| words::cause(plan, cause));
     if let Line::Group(group) = line
-        && let Some(renamed) = renamed::why(model, group)
+        && let Some(renamed) = renamed::why(group)
     {
         why = renamed;
     }
