@@ -79,7 +79,10 @@ pub fn tell_end(
     end: &RunEnd,
     (exit, now): (Exit, Timestamp),
 ) -> Result<Applied, Failure> {
-    let next = end.not_before.map(|not_before| NextWave::new(context, &end.run_id, not_before, now));
+    // Of another run's wave it is the time only where nothing else is left to do.
+    let not_before = end.not_before.filter(|_| end.next_run.is_none() || exit == Exit::Waiting);
+    let run = end.next_run.as_ref().unwrap_or(&end.run_id);
+    let next = not_before.map(|not_before| NextWave::new(context, run, not_before, now));
     if next.as_ref().is_some_and(|next| next_wave::waits_for(context, args, next)) {
         // The report is of the last wave, because a command prints one document.
         let last = LastWave { plan: plan.clone(), reviewed: reviewed.cloned(), end: end.clone(), exit };

@@ -12,7 +12,8 @@ use super::exit::Exit;
 /// An open rollout besides the resumed run.
 #[derive(Clone, Debug)]
 pub struct OtherRollout {
-    /// The exit code of an otherwise complete apply because of it.
+    pub run: String,
+    /// How an apply that did everything else ends because of it.
     pub exit: Exit,
     /// When its next wave may start; `None` if a person must decide.
     pub not_before: Option<Timestamp>,
@@ -25,9 +26,14 @@ pub fn about_others(others: &[OtherRollout]) -> Vec<String> {
     others.iter().map(|other| other.sentence.clone()).collect()
 }
 
-/// When the first of them may continue.
-pub fn next_wave(others: &[OtherRollout]) -> Option<Timestamp> {
-    others.iter().filter_map(|other| other.not_before).min()
+/// When a next wave may start at the earliest, and of which of these rollouts it is. `own`: that of the run itself, which has no name
+/// here.
+pub fn first_wave(own: Option<Timestamp>, others: &[OtherRollout]) -> (Option<Timestamp>, Option<String>) {
+    let waves = others.iter().filter_map(|other| Some((other.not_before?, &other.run)));
+    match waves.min().filter(|(moment, _)| own.is_none_or(|own| *moment < own)) {
+        Some((moment, run)) => (Some(moment), Some(run.clone())),
+        None => (own, None),
+    }
 }
 
 /// A run that held back removals is only over when a later one has written them. `command`: the command that plans them.

@@ -13,6 +13,7 @@ use mdetag_core::time::{Timestamp, spoken};
 
 use super::args::ApplyArgs;
 use super::context::Context;
+use super::ended_run::{self, OtherRollout};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flags;
@@ -88,9 +89,9 @@ pub fn held_back(
     context: &Context,
     args: &ApplyArgs,
     set: &PolicySet,
-    (reviewed, recorded): (&Plan, &RecordedRun),
+    (reviewed, recorded, others): (&Plan, &RecordedRun, &[OtherRollout]),
     session: &Session,
-) -> Result<Option<RunEnd>, Failure> {
+) -> Result<Option<(RunEnd, Exit)>, Failure> {
     let run = &recorded.header.run;
     let at_hand = set.policy.guard.rollout.as_ref().map(KeptGates::new);
     let kept = recorded.header.gates.clone().or(at_hand);
@@ -108,7 +109,8 @@ pub fn held_back(
                 .help(format!("nothing was written; plan again with `mdetag plan{flags}`")))
         }
         WaveStep::WaitUntil(moment) if !args.next_wave => {
-            Ok(Some(waiting((context, args, set), (run, &recorded.header.plan), &waves, moment)))
+            let end = waiting((context, args, set), (run, &recorded.header.plan), &waves, moment);
+            Ok(Some(beside(end, others)))
         }
         _ => Ok(None),
     }
@@ -145,7 +147,14 @@ fn waiting(
         resume_flags: flags::resume_flags(context, args),
         is_resumable: true,
         not_before: Some(moment),
-        exit_code: Exit::Waiting.code(),
         ..RunEnd::default()
     }
+}
+
+/// The same beside other rollouts: what is said of them, and how the command ends because of them.
+fn beside(end: RunEnd, others: &[OtherRollout]) -> (RunEnd, Exit) {
+    let exit = others.iter().fold(Exit::Waiting, |exit, other| exit.worst(other.exit));
+    let (not_before, next_run) = ended_run::first_wave(end.not_before, others);
+    let notes = ended_run::about_others(others);
+    (RunEnd { notes, not_before, next_run, exit_code: exit.code(), ..end }, exit)
 }

@@ -71,6 +71,7 @@ pub fn other(recorded: &RecordedRun, now: Timestamp, flags: &str) -> Option<Othe
     };
     let is_halted = progress.halted.is_some();
     Some(OtherRollout {
+        run: run.clone(),
         exit: if is_halted { Exit::Partial } else { Exit::Waiting },
         not_before: (!is_halted).then(|| progress.not_before.unwrap_or(now)),
         sentence: format!("the rollout of run {run} is open as well: {what}"),

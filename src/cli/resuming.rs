@@ -63,8 +63,9 @@ pub async fn resume_run(
     let recorded = if run.is_empty() {
         let set = set_names::set_at(context, &context.policy_paths(&args.paths)?);
         let mut found = unfinished::find(context, state, &set)?;
-        found.choose(session.reading.ledger.clock().now());
-        found.report_leftovers(context);
+        let now = session.reading.ledger.clock().now();
+        found.choose(now, args.next_wave);
+        found.report_leftovers(context, now);
         if found.runs.is_empty() {
             // Devices wait for a rollout that nothing continues: reporting success would leave them there.
             let open = open_rollouts::open(state, Some(&set), None).map_err(Failure::journal)?;
@@ -74,7 +75,6 @@ pub async fn resume_run(
             return ended;
         }
         let chosen = found.runs.remove(0);
-        let now = session.reading.ledger.clock().now();
         others.extend(found.runs.iter().filter_map(|rest| open_rollouts::other(rest, now, &flags)));
         chosen
     } else {
@@ -98,9 +98,10 @@ pub async fn resume_run(
         }
     };
     session.reading.check_pin(&set.policy)?;
-    let held_back = next_wave::held_back(context, args, &set, (&reviewed, &recorded), &session.reading)?;
-    if let Some(end) = held_back {
-        let ended = (Exit::Waiting, session.reading.ledger.clock().now());
+    let held_back =
+        next_wave::held_back(context, args, &set, (&reviewed, &recorded, &others[..]), &session.reading)?;
+    if let Some((end, exit)) = held_back {
+        let ended = (exit, session.reading.ledger.clock().now());
         session.reading.close().await;
         let applied = tell_end(context, args, reports, (&reviewed, None), &end, ended)?;
         return Ok(Resumed::Ended(Box::new(applied)));

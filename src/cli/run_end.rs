@@ -105,7 +105,7 @@ impl RunEnding {
         exit = exit.worst(lost_tags::exit(&lost, is_stopped));
         let is_lost = lost.iter().any(|lost| lost.outcome != Outcome::Done);
         let has_open = is_lost || left + waiting + count(Outcome::Unknown) > 0;
-        let not_before = pause.not_before.or_else(|| ended_run::next_wave(inputs.others));
+        let (not_before, next_run) = ended_run::first_wave(pause.not_before, inputs.others);
         let tenant_flags = tenant_flags(inputs.context);
         let mut notes = [ended_run::about_others(inputs.others), screen.notes, removed].concat();
         notes.extend(ended_run::was_finished(inputs.resumed, &tenant_flags, screen.calls));
@@ -136,6 +136,7 @@ impl RunEnding {
             seconds: screen.last.since(start).as_secs(),
             exit_code: exit.code(),
             not_before,
+            next_run,
             halt: pause.halt,
         };
         ApplyEnd { run, exit }

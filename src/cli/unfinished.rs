@@ -14,7 +14,7 @@ use mdetag_core::time::Timestamp;
 use super::context::Context;
 use super::failure::{Failure, chain};
 use super::flags;
-use super::open_rollouts;
+use super::open_rollouts::{self, Progress};
 
 /// The runs of a state that ended early.
 pub struct Unfinished {
@@ -134,25 +134,40 @@ pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished
 }
 
 impl Unfinished {
-    /// Moves the run to continue to the front: the newest that could write at this time. A newer rollout that waits for its next
-    /// wave, or for a person, must not keep an older one from a wave that is due.
-    pub fn choose(&mut self, now: Timestamp) {
-        if let Some(due) = self.runs.iter().position(|run| open_rollouts::progress(run).is_due(now)) {
-            self.runs[..=due].rotate_right(1);
+    /// Puts the run that goes on first: the newest that could write at this time, else the one whose next wave may start first. A newer
+    /// rollout that still waits for its next wave, or for a person, must not keep an older one from a wave that is due. With
+    /// `--next-wave`, the newest that a gate stopped comes before both.
+    pub fn choose(&mut self, now: Timestamp, passes_gate: bool) {
+        let progress: Vec<Progress> = self.runs.iter().map(open_rollouts::progress).collect();
+        let halted = || progress.iter().position(|one| one.halted.is_some()).filter(|_| passes_gate);
+        let due = || progress.iter().position(|one| one.is_due(now));
+        let first = || {
+            let waiting = progress.iter().enumerate().filter(|(_, one)| one.halted.is_none());
+            waiting.min_by_key(|(_, one)| one.not_before).map(|(at, _)| at)
+        };
+        if let Some(chosen) = halted().or_else(due).or_else(first) {
+            self.runs[..=chosen].rotate_right(1);
         }
     }
 
-    /// Reports the unfinished runs besides the one that continues.
-    pub fn report_leftovers(&self, context: &Context) {
+    /// Says which runs are left beside the one that goes on.
+    pub fn report_leftovers(&self, context: &Context, now: Timestamp) {
         let (console, flags) = (&context.console, flags::tenant_flags(context));
         if let [chosen, rest @ ..] = &self.runs[..]
             && !rest.is_empty()
         {
+            let (run, progress) = (&chosen.header.run, open_rollouts::progress(chosen));
+            let which = match (progress.halted, progress.not_before) {
+                (Some(_), _) => format!("; the newest that a gate stopped is {run}"),
+                (None, Some(moment)) if moment > now => {
+                    format!(", and none may go on now; the first that may is {run}, at {moment}")
+                }
+                _ => format!("; the newest that need not wait goes on, which is {run}"),
+            };
             console.say(&format!(
-                "{} runs of these policies ended early; the newest that need not wait goes on, which is {}. Also unfinished, each \
-                 resumed with `mdetag apply --resume RUN{flags}`:",
-                self.runs.len(),
-                chosen.header.run
+                "{} runs of these policies ended early{which}. Also unfinished, each resumed with \
+                 `mdetag apply --resume RUN{flags}`:",
+                self.runs.len()
             ));
             rest.iter().for_each(|recorded| console.say(&format!("  {}", line(&recorded.header))));
         }

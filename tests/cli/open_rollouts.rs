@@ -14,14 +14,28 @@ const UNDO: [&str; 5] = ["apply", "undo.json", "--sandbox", "--format", "json"];
 
 const WAVES: &str = "from: 5, waves: [10, 100%], wait: 2h";
 
-/// Wave 1 of two is written: 10 of 20 devices.
-fn project() -> (Project, String) {
+/// Twenty devices, of which each wave takes ten.
+fn unwritten() -> Project {
     let text =
         policy("New", "tags: [New]").replace("guard:\n", &format!("guard:\n  rollout: {{ {WAVES} }}\n"));
     let project = Project::with_policy(&text);
     project.devices(20);
+    project
+}
+
+/// Wave 1 of two is written: 10 of 20 devices.
+fn project() -> (Project, String) {
+    let project = unwritten();
     let run = run_of(&project.run(&APPLY).exits(6).json());
     (project, run)
+}
+
+/// Twenty more devices, for a rollout of their own.
+fn add_devices(project: &Project) {
+    project.portal(|sandbox| {
+        let devices: Vec<Value> = (30..50).map(|number| device(number, json!(["Own"]))).collect();
+        sandbox.insert(&json!(devices)).unwrap();
+    });
 }
 
 fn run_of(document: &Value) -> String {
@@ -137,10 +151,7 @@ fn a_plan_in_waves_without_its_journal_refuses_other_plans_until_it_is_moved_awa
 #[test]
 fn a_resume_tells_of_every_open_rollout_and_is_not_done_while_one_is_left() {
     let (project, first) = project();
-    project.portal(|sandbox| {
-        let devices: Vec<Value> = (30..50).map(|number| device(number, json!(["Own"]))).collect();
-        sandbox.insert(&json!(devices)).unwrap();
-    });
+    add_devices(&project);
     let second = run_of(&project.run(&APPLY).exits(6).json());
     assert_eq!(open(&project), json!([first, second]));
     let shown = project.run(&["state", "show", "--sandbox"]).exits(0).out;
@@ -159,9 +170,8 @@ fn a_resume_that_ends_with_6_because_of_another_rollout_says_which_and_until_whe
         let (project, first) = project();
         project.portal(|sandbox| {
             sandbox.advance(Duration::from_secs(3_600)).unwrap();
-            let devices: Vec<Value> = (30..50).map(|number| device(number, json!(["Own"]))).collect();
-            sandbox.insert(&json!(devices)).unwrap();
         });
+        add_devices(&project);
         let document = project.run(&APPLY).exits(6).json();
         let not_before = document["notBefore"].as_str().unwrap().to_owned();
         project.portal(|sandbox| sandbox.advance(Duration::from_secs(3_700)).unwrap());
@@ -182,6 +192,54 @@ fn a_resume_that_ends_with_6_because_of_another_rollout_says_which_and_until_whe
     assert!(flat.contains("to continue: mdetag apply --resume"), "{flat}");
     let report = project.read("r.md");
     assert!(report.contains(&second) && report.contains(&not_before), "{report}");
+}
+
+#[test]
+fn while_every_rollout_waits_a_resume_names_the_one_that_may_go_on_first() {
+    let project = unwritten();
+    let first = project.run(&APPLY).exits(6).json();
+    project.portal(|sandbox| sandbox.advance(Duration::from_secs(3_600)).unwrap());
+    add_devices(&project);
+    let second = project.run(&APPLY).exits(6).json();
+    assert!(second["notBefore"].as_str().unwrap() > first["notBefore"].as_str().unwrap());
+    let early = project.run(&RESUME).exits(6);
+    let document = early.json();
+    assert_eq!((&document["runId"], &document["notBefore"]), (&first["runId"], &first["notBefore"]));
+    let notes = document["notes"].to_string();
+    assert!(notes.contains(second["runId"].as_str().unwrap()), "{notes}");
+    assert!(notes.contains(second["notBefore"].as_str().unwrap()), "{notes}");
+    let named = format!(
+        "none may go on now; the first that may is {}, at {}",
+        first["runId"].as_str().unwrap(),
+        first["notBefore"].as_str().unwrap()
+    );
+    assert!(early.err.contains(&named) && !early.err.contains("goes on"), "{}", early.err);
+    assert_eq!(tagged(&project), 20);
+}
+
+#[test]
+fn a_resume_that_waits_goes_on_with_every_rollout() {
+    let project = unwritten();
+    let fast = ["--sandbox-speed", "7200"];
+    project.run(&[&APPLY[..], &fast].concat()).exits(6);
+    add_devices(&project);
+    project.run(&[&APPLY[..], &fast].concat()).exits(6);
+    let words = [&RESUME[..], &fast, &["--wait", "--max-duration", "5m"]].concat();
+    let waited = project.run(&words).exits(0).json();
+    assert_eq!((open(&project), tagged(&project)), (json!([]), 40), "{waited}");
+}
+
+#[test]
+fn a_resume_beside_a_rollout_that_a_gate_stopped_ends_with_4_while_it_waits() {
+    let project = unwritten();
+    let failing = ["--sandbox-fault", "html_502=bulkTag:always", "--sandbox-speed", "600"];
+    let stopped = run_of(&project.run(&[&APPLY[..], &failing].concat()).exits(4).json());
+    add_devices(&project);
+    let waits = project.run(&APPLY).exits(6).json();
+    let document = project.run(&RESUME).exits(4).json();
+    assert_eq!((&document["runId"], &document["notBefore"]), (&waits["runId"], &waits["notBefore"]));
+    assert_eq!(document["exitCode"], 4);
+    assert!(document["notes"].to_string().contains(&stopped), "{document}");
 }
 
 #[test]
