@@ -189,6 +189,21 @@ fn the_policies_of_the_repository_have_no_error_and_no_warning() {
     }
 }
 
+#[test]
+fn the_page_on_consequences_has_the_files_of_its_example() {
+    let page = read("docs/consequences.md");
+    let mut shown = 0;
+    for fence in markdown::fences(&page) {
+        let Some((_, name)) = fence.info.split_once(' ') else { continue };
+        let file = format!("examples/consequences/{name}");
+        if root().join(&file).exists() {
+            shown += 1;
+            assert_eq!(fence.text, read(&file), "{file}");
+        }
+    }
+    assert_eq!(shown, 4, "rules, groups, guard and the mishap: its pictures are of these");
+}
+
 /// Syntax that PowerShell reads differently or lacks.
 const SHELL_ALONE: [&str; 10] =
     ["$(", "export ", "\\\n", "printf ", "curl ", "sha256sum ", "umask ", " > ", " | ", "$HOME"];

@@ -130,15 +130,14 @@ fn tags_name_the_last_run_that_wrote_them() {
     assert!(text.contains("LAST RUN") && text.contains(second.as_str().expect("text")), "{text}");
 }
 
-/// The page on consequences as a project: its policy and its file of groups.
+/// The page on consequences as a project: its policies, its file of groups and its mishap.
 fn page_on_consequences() -> Project {
     let page = include_str!("../../docs/consequences.md");
-    let fence = |info: &str| {
-        let (_, rest) = page.split_once(&format!("```{info}\n")).unwrap();
-        rest.split_once("```").unwrap().0
-    };
-    let project = Project::with_policy(fence("yaml policy"));
-    project.write("policies/data/device-groups.yaml", fence("yaml data/device-groups.yaml"));
+    let project = Project::new();
+    for fence in page.split("```yaml ").skip(1) {
+        let (name, rest) = fence.split_once('\n').unwrap();
+        project.write(name, rest.split_once("```").unwrap().0);
+    }
     project
 }
 
@@ -149,27 +148,28 @@ fn the_page_on_consequences_can_be_followed_in_the_sandbox() {
     assert!(groups.starts_with("SANDBOX · 6 device groups") && !groups.contains("out of date"), "{groups}");
     let fine = project.run(&["plan", "--sandbox"]).exits(0).out;
     assert!(!fine.contains("UNRELIABLE"), "{fine}");
-    let edited = project.read("policies/p.yaml").replace(r#"["dc*", "adc*"]"#, r#""dc0*""#);
-    project.write("policies/p.yaml", &edited);
-    let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(3).json();
+    let mishap = ["plan", "--sandbox", "policies/guard.yaml", "mishap/servers.yaml"];
+    let plan = project.run(&[&mishap[..], &["--format", "json"]].concat()).exits(3).json();
     let report = &plan["guard"]["invariants"][0];
     assert_eq!((&report["refuses"], &plan["summary"]["removals"]), (&true.into(), &4.into()));
-    let refused = project.run(&["plan", "--sandbox"]).exits(3).out;
+    let refused = project.run(&mishap).exits(3).out;
     assert_eq!(refused.matches("refused: ").count(), 1, "{refused}");
-    assert!(refused.contains("invariant `tier0-group` would not hold"), "{refused}");
+    assert!(refused.contains("invariant `tier-0-stays` would not hold"), "{refused}");
 }
 
 #[test]
 fn a_refusal_by_a_file_of_groups_that_does_not_match_the_tenant_says_so() {
     let project = page_on_consequences();
-    for file in ["policies/p.yaml", "policies/data/device-groups.yaml"] {
-        project
-            .write(file, &project.read(file).replace("Tier-0", "Tier-0 servers").replace("Servers", "Hosts"));
+    for file in ["policies/guard.yaml", "policies/data/device-groups.yaml"] {
+        project.write(
+            file,
+            &project.read(file).replace("Tier-0", "Tier-0 servers").replace("US-Workstations", "US"),
+        );
     }
     let refused = project.run(&["plan", "--sandbox"]).exits(3).out;
     let refused = refused.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
-        "invariant `tier0-group` may not hold, because the file of device groups does not match the tenant",
+        "invariant `tier-0-stays` may not hold, because the file of device groups does not match the tenant",
         "after the plan in the worst case",
         "save the tenant's device groups anew",
     ] {

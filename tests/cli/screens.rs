@@ -22,7 +22,7 @@ use crate::project::{Project, Ran};
 const GIVEN: [(&str, &[(&str, &str)]); 6] = [
     ("docs/applying.md", &[("examples/quickstart/policies", "policies")]),
     ("docs/cmdb.md", &[]),
-    ("docs/consequences.md", &[("examples/consequences/policies", "policies")]),
+    ("docs/consequences.md", &[]),
     ("docs/tenants.md", &[("examples/quickstart/policies", "policies")]),
     (
         "examples/consequences/README.md",
