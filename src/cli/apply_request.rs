@@ -192,14 +192,12 @@ impl ApplyInputs<'_> {
             planning::roll_out(self.set, snapshot, &mut fresh);
         }
         fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
-        Ok(Remaining {
-            verdict: planning::guarded(self.set, fresh, self.allowances),
-            dropped,
-            unreviewed,
-            shown_by: history.shown_by,
-            owed,
-            whole,
-        })
+        let verdict = planning::guarded(self.set, fresh, self.allowances);
+        // What a run did can be undone whatever is found today.
+        if verdict.plan().header.reverts.is_none() {
+            planning::deny(self.set, verdict.plan(), with.lints)?;
+        }
+        Ok(Remaining { verdict, dropped, unreviewed, shown_by: history.shown_by, owed, whole })
     }
 
     async fn show_and_carry_out(

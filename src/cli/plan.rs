@@ -92,6 +92,7 @@ async fn report_plan(
     planning::roll_out(&set, &source.inventory.snapshot, &mut fresh);
     fresh.plan.ledger = source.session.as_ref().map(|session| ledger_text::ledger(session, &fresh.plan));
     let planned = planning::guarded(&set, fresh, &allowances);
+    planning::deny(&set, planned.plan(), with.lints)?;
     // Its rules may conflict on this inventory, which is not the current set's fault.
     let base_plan = base.and_then(|base| planning::plan(base, &source.inventory, &with).ok());
     if let (Some(folder), Some(_), None) = (request.base, base, &base_plan) {

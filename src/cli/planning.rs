@@ -2,6 +2,8 @@
 //!
 //! Reads no file and no tenant itself, and prints nothing.
 
+use std::collections::BTreeMap;
+
 use mdetag_core::desired;
 use mdetag_core::diagnostic::{Diagnostic, Severity, Sources};
 use mdetag_core::inventory::{
@@ -15,6 +17,7 @@ use mdetag_core::plan::{
     TenantReference, waves,
 };
 use mdetag_core::policy::Policy;
+use mdetag_core::policy::settings::LintLevel;
 use mdetag_core::selection::{self, HuntingResults, Selections};
 use mdetag_core::time::Timestamp;
 
@@ -67,6 +70,8 @@ pub struct PlanInputs<'a> {
     pub kept: &'a KeptCounts,
     /// `--allow`.
     pub allowances: &'a [Allowance],
+    /// How findings count, by code: `lints` of `mdetag.yaml`.
+    pub lints: &'a BTreeMap<String, LintLevel>,
 }
 
 /// A plan, safe or refused, with its input.
@@ -104,6 +109,7 @@ pub fn first_plan(set: &PolicySet, snapshot: Snapshot, now: Timestamp) -> Planne
         history: &History::default(),
         kept: &KeptCounts::default(),
         allowances: &[],
+        lints: &BTreeMap::new(),
     };
     plan(set, &inventory, &with).unwrap_or_else(|failure| panic!("{failure:?}"))
 }
@@ -251,11 +257,21 @@ pub fn fresh(
     plan.measures.past = with.history.past.clone();
     plan.measures.baselines = shrunk;
     plan.measures.rivals = plan::rivals(policy, &plan, &with.history.others);
+    plan::level_warnings(&mut plan, with.lints);
     let mut fresh = UncheckedPlan { plan, selections, counts };
     if is_part {
         foresee(set, snapshot, &mut fresh, with.history);
     }
     Ok(fresh)
+}
+
+/// Refuses a plan with a finding that `mdetag.yaml` denies, as a policy set with one is refused.
+///
+/// # Errors
+/// All such findings.
+pub fn deny(set: &PolicySet, plan: &Plan, lints: &BTreeMap<String, LintLevel>) -> Result<(), Failure> {
+    let denied = plan::denied(plan, lints);
+    if denied.is_empty() { Ok(()) } else { Err(Failure::policy(set.sources.clone(), denied)) }
 }
 
 pub fn has_errors(findings: &[Diagnostic]) -> bool {

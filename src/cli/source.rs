@@ -72,7 +72,7 @@ impl Source {
     /// The input of a plan.
     pub fn plan_inputs<'a>(
         &'a self,
-        context: &Context,
+        context: &'a Context,
         history: &'a History,
         allowances: &'a [Allowance],
     ) -> PlanInputs<'a> {
@@ -84,6 +84,7 @@ impl Source {
             history,
             kept: &self.kept,
             allowances,
+            lints: &context.settings.lints,
         }
     }
 

@@ -27,6 +27,7 @@ mod help;
 mod hostile;
 mod hunting_lookups;
 mod known_service;
+mod lint_levels;
 mod looks;
 mod lost_tags;
 mod main_job;

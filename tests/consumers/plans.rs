@@ -73,7 +73,7 @@ pub(crate) fn hostile() -> Plan {
         change.observed_tags = Box::new([TagIndex(at * 2 + 1)]);
         change.value = Some(ValueChange { to: DeviceValue::High, cause: CauseIndex(at * 2) });
         plan.changes.push(change);
-        plan.warnings.push(Warning { code: "W0401".into(), message: format!("tag \"{name}\" is odd") });
+        plan.warnings.push(Warning::new("W0401", format!("tag \"{name}\" is odd")));
     }
     plan
 }

@@ -10,12 +10,12 @@ use super::consequences;
 use super::differences::{CauseSource, Differences, TagEntry, ValueEntry};
 use super::last_devices::last_devices;
 use super::{
-    Header, History, Plan, RuleReference, Warning, assemble, cost, families, guard, idle, measure, open,
-    owed, twins,
+    Header, History, Plan, RuleReference, assemble, cost, families, guard, idle, levels, measure, open, owed,
+    twins,
 };
 use crate::desired::{Desired, Gap, Reason, Settled, SettledPart, TagGroup};
 use crate::device::DeviceValue;
-use crate::diagnostic::{Diagnostic, Sources};
+use crate::diagnostic::Sources;
 use crate::inventory::DeviceSet;
 use crate::pattern::Glob;
 
@@ -59,10 +59,10 @@ pub fn diff(desired: &Desired<'_>, history: &History, header: Header, sources: &
     let rows = assemble::assemble(desired, &history.under(desired.tag_case), arranged, &mut plan);
     plan.unresolved = desired.unresolved.clone();
     plan.unmatched = desired.selections.unmatched.clone();
-    let told = |finding: &Diagnostic| Warning { code: finding.code.into(), message: finding.message.clone() };
-    plan.warnings = desired.selections.findings.iter().map(told).collect();
+    plan.warnings = levels::of_selectors(desired);
     plan.warnings.extend(twins::twins(desired));
     plan.warnings.extend(idle::idle(desired));
+    plan.warnings.extend(levels::unneeded_exceptions(desired));
     plan.warnings.extend(not_restored);
     plan.measures = measure::measures(desired, &plan);
     plan.families = families::planned(desired.policy, &plan);

@@ -2,6 +2,8 @@
 //!
 //! Judges nothing; a plan with them is valid.
 
+use std::collections::HashSet;
+
 use super::Warning;
 use crate::desired::Desired;
 use crate::inventory::DeviceSet;
@@ -19,11 +21,10 @@ pub(super) fn idle(desired: &Desired<'_>) -> Vec<Warning> {
     let rules = policy.rules.iter().zip(&selections.rules);
     let rules = (0u32..).zip(rules);
     let is_idle = |index: u32, set: &DeviceSet| set.is_empty() && !selections.undecided.contains_key(&index);
-    let is_meant = |name: &str| {
-        policy.exceptions.iter().any(|exception| exception.code == "N0601" && exception.rule == name)
-    };
+    let meant = policy.exceptions.iter().filter(|exception| exception.code == "N0601");
+    let meant: HashSet<&str> = meant.map(|exception| exception.rule.as_str()).collect();
     let rules = rules.filter(|(index, (rule, set))| {
-        rule.is_live(desired.now) && is_idle(*index, set) && !is_meant(&rule.name)
+        rule.is_live(desired.now) && is_idle(*index, set) && !meant.contains(&*rule.name)
     });
     let selectors = selections.idle_selectors.iter().map(|index| &*policy.selectors[*index].name);
     let protections = policy.protections.iter().zip(&selections.protections);
@@ -60,5 +61,5 @@ fn idle_warning<'a>(
         1 => format!("the {noun} {shown} {one} {object}"),
         count => format!("{count} {noun}s {several} {object}: {shown}{more}"),
     };
-    Some(Warning { code: code.into(), message })
+    Some(Warning::new(code, message))
 }

@@ -25,6 +25,7 @@ mod history;
 mod idle;
 mod lane;
 mod last_devices;
+mod levels;
 mod limits;
 mod measure;
 mod open;
@@ -58,6 +59,7 @@ pub use header::{
 pub use history::{History, Owed};
 pub use lane::Lane;
 pub use last_devices::{LastDevices, LastOf, last_devices};
+pub use levels::{denied, level_warnings};
 pub use limits::TagLimits;
 pub use rivals::{OtherSet, Rival, rivals};
 
@@ -270,6 +272,20 @@ pub struct Warning {
     pub code: Cow<'static, str>,
     /// One sentence.
     pub message: String,
+    /// A note that `lints` of `mdetag.yaml` counts as a warning.
+    #[serde(default, rename = "isRaised", skip_serializing_if = "std::ops::Not::not")]
+    pub is_raised: bool,
+}
+
+impl Warning {
+    pub fn new(code: &'static str, message: impl Into<String>) -> Warning {
+        Warning { code: code.into(), message: message.into(), is_raised: false }
+    }
+
+    /// Whether it asks for nothing.
+    pub fn is_note(&self) -> bool {
+        self.code.starts_with('N') && !self.is_raised
+    }
 }
 
 /// The bases of caps and invariants, measured on the live inventory when the plan is made.

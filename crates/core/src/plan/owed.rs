@@ -66,7 +66,7 @@ pub(super) fn restore(
     left.extend(
         (more > 0).then(|| format!("{more} more tags that calls took along are put back by no plan yet")),
     );
-    left.into_iter().map(|message| Warning { code: "W0606".into(), message }).collect()
+    left.into_iter().map(|message| Warning::new("W0606", message)).collect()
 }
 
 /// The device's row and the tag, if the list shows the device, and whether it shows the tag as well.

@@ -65,7 +65,7 @@ pub(super) fn twins(desired: &Desired<'_>) -> Vec<Warning> {
             "{untold} more live tags differ only in case or Unicode form from a tag of the policy"
         ));
     }
-    messages.into_iter().map(|message| Warning { code: "W0603".into(), message }).collect()
+    messages.into_iter().map(|message| Warning::new("W0603", message)).collect()
 }
 
 /// The patterns in force that may remove tags.

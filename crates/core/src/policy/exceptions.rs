@@ -10,16 +10,13 @@ use super::reader::Reader;
 use crate::diagnostic::{Diagnostic, Span, did_you_mean};
 use crate::pages;
 
-/// Warnings with these prefixes are about the guard, approvals, gates and protections. Whoever may silence them switches the
-/// guard off.
-const NEVER_ALLOWED: [&str; 3] = ["W05", "W0604", "W0605"];
+/// Warnings with these prefixes are about the guard, approvals, gates, protections and lost tags. Whoever may silence them
+/// switches the guard off.
+const NEVER_ALLOWED: [&str; 4] = ["W05", "W0604", "W0605", "W0606"];
 
 /// Codes that speak of protections, scope and reserved tags as well as of rules: a rule may be excepted with a reason, a level for
 /// all of them would silence protections too.
 const ALLOWED_BY_RULE: [&str; 1] = ["N0202"];
-
-/// Codes that only a plan reports: a policy file alone does not show whether such an exception is used.
-const TOLD_BY_PLANS: [&str; 1] = ["N0601"];
 
 impl Reader<'_> {
     /// Reads `lints` of a rule before its other keys, so that exceptions apply to findings in those.
@@ -30,8 +27,8 @@ impl Reader<'_> {
             if let Some(code) = code.filter(|code| self.may_be_allowed(code, entry.key_span))
                 && let Some(reason) = reason
             {
-                let exception = LintException { rule: name.to_owned(), code, reason };
-                let placed = PlacedException { exception, span: entry.key_span, rule, is_used: false };
+                let exception = LintException { rule: name.to_owned(), code, reason, within: rule };
+                let placed = PlacedException { exception, span: entry.key_span, is_used: false };
                 self.exceptions.add(placed);
             }
         }
@@ -69,7 +66,8 @@ impl Reader<'_> {
         if !NEVER_ALLOWED.iter().any(|beginning| code.starts_with(beginning)) {
             return true;
         }
-        let message = format!("`{code}` speaks of the guard or of a protection and cannot be allowed");
+        let message =
+            format!("`{code}` speaks of the guard, of a protection or of a lost tag and cannot be allowed");
         self.report(
             Diagnostic::error("E0208", span, message).help("mend what it says, or leave it a warning"),
         );
@@ -100,7 +98,7 @@ impl Reader<'_> {
                 "W0401" | "W0402" => rule.is_some_and(|rule| rule.until.is_some()),
                 "N0402" => rule.is_some_and(|rule| rule.from.is_some()),
                 "N0404" | "W0712" | "W0713" => !are_compared,
-                code => TOLD_BY_PLANS.contains(&code),
+                _ => one.exception.is_told_by_plans(),
             };
             if !may_come {
                 let message = format!("rule `{}` excepts {code}, which nothing tells of it", shown(name));

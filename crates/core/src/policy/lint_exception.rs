@@ -10,6 +10,25 @@ pub struct LintException {
     pub rule: String,
     pub code: &'static str,
     pub reason: String,
+    /// The whole rule: it counts for what is found at any line of it.
+    pub within: Span,
+}
+
+/// Codes that only a plan tells: whether an exception of these is needed, no policy file says.
+const TOLD_BY_PLANS: [&str; 3] = ["N0601", "W0701", "W0702"];
+
+impl LintException {
+    /// Whether a finding is meant.
+    pub fn covers(&self, finding: &Diagnostic) -> bool {
+        let Some(at) = finding.span.filter(|_| finding.severity != Severity::Error) else { return false };
+        let Span { source, start, end } = self.within;
+        self.code == finding.code && source == at.source && start <= at.start && at.end <= end
+    }
+
+    /// Whether only a plan can say that nothing needs it.
+    pub fn is_told_by_plans(&self) -> bool {
+        TOLD_BY_PLANS.contains(&self.code)
+    }
 }
 
 /// The exceptions of the files so far.
@@ -20,8 +39,6 @@ pub(super) struct PlacedException {
     pub(super) exception: LintException,
     /// The code, as it is written.
     pub(super) span: Span,
-    /// The whole rule.
-    pub(super) rule: Span,
     pub(super) is_used: bool,
 }
 
@@ -36,11 +53,7 @@ impl Exceptions {
 
     /// Whether an exception covers a finding; that exception then counts as used.
     pub(super) fn cover(&mut self, finding: &Diagnostic) -> bool {
-        let Some(at) = finding.span.filter(|_| finding.severity != Severity::Error) else { return false };
-        let holds = |rule: Span| rule.source == at.source && rule.start <= at.start && at.end <= rule.end;
-        let mut covering =
-            self.0.iter_mut().filter(|one| one.exception.code == finding.code && holds(one.rule));
-        let Some(one) = covering.next() else { return false };
+        let Some(one) = self.0.iter_mut().find(|one| one.exception.covers(finding)) else { return false };
         one.is_used = true;
         true
     }

@@ -415,6 +415,7 @@ mod tests {
         assert_eq!(codes("version: 1\nlints: { W0501: deny }\n"), Vec::<&str>::new());
         assert_eq!(codes("version: 1\nlints: { W0603: allow }\n"), Vec::<&str>::new(), "it speaks of a tag");
         assert_eq!(codes("version: 1\nlints: { W0605: allow }\n"), ["E0208"]);
+        assert_eq!(codes("version: 1\nlints: { W0606: allow }\n"), ["E0208"], "a lost tag");
     }
 
     #[test]

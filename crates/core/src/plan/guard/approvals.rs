@@ -243,7 +243,7 @@ fn unusable(text: &str, place: Option<&Place>, expires: Date, today: Date) -> Op
     let ahead = expires.days_since(today);
     if ahead < 0 {
         let message = format!("the approval {text}{at} expired on {expires} and no longer counts");
-        return Some(Warning { code: "W0604".into(), message });
+        return Some(Warning::new("W0604", message));
     }
     let message = || {
         format!(
@@ -252,5 +252,5 @@ fn unusable(text: &str, place: Option<&Place>, expires: Date, today: Date) -> Op
             today.plus_days(MOST_DAYS_AHEAD)
         )
     };
-    (ahead > MOST_DAYS_AHEAD).then(|| Warning { code: "W0604".into(), message: message() })
+    (ahead > MOST_DAYS_AHEAD).then(|| Warning::new("W0604", message()))
 }

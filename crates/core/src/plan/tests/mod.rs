@@ -5,6 +5,7 @@
 
 mod accepted;
 mod alternatives;
+mod levels;
 mod old_names;
 mod owed;
 mod past;
