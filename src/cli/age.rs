@@ -27,8 +27,11 @@ pub fn check(
 ) -> Result<(), Failure> {
     let created = plan.header.created_at;
     if created > now.plus(CLOCK_SLACK) {
-        return Err(Failure::plan(format!("the plan was made at {created}, which is in the future"))
-            .help("correct the clock of this computer, or of the one that planned"));
+        return Err(Failure::plan(format!(
+            "the plan was made at {}, which is in the future",
+            created.rounded_down()
+        ))
+        .help("correct the clock of this computer, or of the one that planned"));
     }
     let Some(recorded) = resumed else {
         let (age, most) = (now.since(created), args.plan_max_age);

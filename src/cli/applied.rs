@@ -56,7 +56,7 @@ impl LastWave {
         stopped: StopReason,
     ) -> Result<Applied, Failure> {
         let exit = self.exit.worst(Exit::Stopped);
-        let waits = self.end.not_before.map(|moment| format!(", which may start at {moment}"));
+        let waits = self.end.not_before.map(|moment| format!(", which may start at {}", moment.rounded_up()));
         let waits = waits.unwrap_or_default();
         self.end.stopped =
             Some(format!("it was stopped by {} before the next wave{waits}", stopped.phrase()));

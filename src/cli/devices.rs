@@ -171,6 +171,9 @@ fn cell(snapshot: &Snapshot, field: Field, row: Row) -> Cell {
         Field::MachineTags => {
             Cell::List(snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag).to_owned()).collect())
         }
-        field => snapshot.shown(field, row).map_or(Cell::Missing, Cell::Text),
+        field => match snapshot.time(field, row) {
+            Some(time) => Cell::Time(time),
+            None => snapshot.shown(field, row).map_or(Cell::Missing, Cell::Text),
+        },
     }
 }

@@ -19,7 +19,12 @@ use super::{ci, progress};
 /// # Errors
 /// Another apply is working, or the lock cannot be used.
 pub async fn lock(context: &Context, args: &ApplyArgs, session: &Session) -> Result<WriteLease, Failure> {
-    let holder = format!("process {} of {}, since {}", std::process::id(), ci::origin(), context.clock.now());
+    let holder = format!(
+        "process {} of {}, since {}",
+        std::process::id(),
+        ci::origin(),
+        context.clock.now().rounded_down()
+    );
     let deadline = context.clock.now().plus(args.lock_timeout);
     let screen = progress::Meter::start(&context.console, 0);
     loop {

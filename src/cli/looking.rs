@@ -72,7 +72,7 @@ pub fn show_seen(
     details: bool,
 ) -> Result<(), Failure> {
     let is_sandbox = seen.source.inventory.tenant.cloud.as_deref() == Some(SANDBOX);
-    show(context, &Listing { is_sandbox, ..listing }, details)
+    show(context, &Listing { is_sandbox, recorded_at: seen.source.recorded_at, ..listing }, details)
 }
 
 /// Prints a listing.

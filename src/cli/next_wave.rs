@@ -70,7 +70,7 @@ pub async fn wait_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> R
             return Ok(true);
         }
         let left = next.until.since(now);
-        let (spoken, until) = (spoken(left), next.not_before);
+        let (spoken, until) = (spoken(left), next.not_before.rounded_up());
         context
             .console
             .say(&format!("waiting {spoken} for the next wave of run {}, until {until}", next.run));

@@ -65,7 +65,7 @@ pub fn other(recorded: &RecordedRun, now: Timestamp, flags: &str) -> Option<Othe
             gate.word()
         ),
         (None, Some(moment)) if moment > now => {
-            format!("its next wave may start at {moment}: {resume}{flags}")
+            format!("its next wave may start at {}: {resume}{flags}", moment.rounded_up())
         }
         (None, _) => format!("it may go on now: {resume}{flags}"),
     };
@@ -73,7 +73,7 @@ pub fn other(recorded: &RecordedRun, now: Timestamp, flags: &str) -> Option<Othe
     Some(OtherRollout {
         run: run.clone(),
         exit: if is_halted { Exit::Partial } else { Exit::Waiting },
-        not_before: (!is_halted).then(|| progress.not_before.unwrap_or(now)),
+        not_before: (!is_halted).then(|| progress.not_before.unwrap_or(now.rounded_down())),
         sentence: format!("the rollout of run {run} is open as well: {what}"),
     })
 }

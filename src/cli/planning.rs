@@ -70,6 +70,8 @@ pub struct PlanInputs<'a> {
     pub kept: &'a KeptCounts,
     /// `--allow`.
     pub allowances: &'a [Allowance],
+    /// When a recorded inventory was read.
+    pub recorded_at: Option<Timestamp>,
     /// How findings count, by code: `lints` of `mdetag.yaml`.
     pub lints: &'a BTreeMap<String, LintLevel>,
 }
@@ -109,6 +111,7 @@ pub fn first_plan(set: &PolicySet, snapshot: Snapshot, now: Timestamp) -> Planne
         history: &History::default(),
         kept: &KeptCounts::default(),
         allowances: &[],
+        recorded_at: None,
         lints: &BTreeMap::new(),
     };
     plan(set, &inventory, &with).unwrap_or_else(|failure| panic!("{failure:?}"))
@@ -248,7 +251,11 @@ pub fn fresh(
         now: with.now,
         tenant: inventory.tenant.clone(),
         policy: set.reference.clone(),
-        inventory: InventoryReference { reasons: trust.sentences(), ..InventoryReference::default() },
+        inventory: InventoryReference {
+            reasons: trust.sentences(),
+            read_at: with.recorded_at,
+            ..InventoryReference::default()
+        },
         options: with.options,
         ..Header::default()
     };

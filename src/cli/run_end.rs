@@ -48,7 +48,7 @@ pub fn wait_sentence(not_before: Timestamp, bad: u64) -> String {
         0 => "and nothing failed".to_owned(),
         _ => format!("and {} so far did not end as planned", counted(bad, "change")),
     };
-    format!("the next wave waits: it may start at {not_before}, {so_far}")
+    format!("the next wave waits: it may start at {}, {so_far}", not_before.rounded_up())
 }
 
 /// `wave 1 fails the gate "failed": 9 of 25 devices (at most 2 %)`.

@@ -55,7 +55,10 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, Failure
     };
     let mut places = Vec::new();
     if args.keep {
-        kept_snapshot::keep(&session.state, &mut pages, &stamp).map_err(|error| Failure::output(&error))?;
+        kept_snapshot::keep(&session.state, &mut pages, &stamp).map_err(|error| {
+            Failure::output(&error)
+                .help("nothing was kept; look at what is there, then run the command again")
+        })?;
         places.push(session.state.snapshot());
     }
     if let Some(path) = output_path {

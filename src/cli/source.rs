@@ -46,6 +46,8 @@ pub struct Source {
     pub state: Option<StateDir>,
     /// When the live read of the list started, by the journals' clock; `None` for recorded devices.
     pub read_started: Option<Timestamp>,
+    /// When recorded devices were read, as far as their file says.
+    pub recorded_at: Option<Timestamp>,
     /// Results of the set's hunting queries.
     pub hunting: HuntingResults,
     /// Removals that would not last, with the origin of their tags; empty unless `writes.origins` asks for them.
@@ -84,6 +86,7 @@ impl Source {
             history,
             kept: &self.kept,
             allowances,
+            recorded_at: self.recorded_at,
             lints: &context.settings.lints,
         }
     }
@@ -150,9 +153,12 @@ async fn from_session(
     let hunting::KnownOrigins { foreign: origins, known } = hunting::origins(context, &session).await?;
     let is_recorded = context.global.inventory.is_some();
     let read_started = (!is_recorded).then(|| session.ledger.clock().now());
-    let inventory = match &context.global.inventory {
-        Some(path) => from_file(context, path, set)?.inventory,
-        None => live(context, &session, policy).await?,
+    let (inventory, recorded_at) = match &context.global.inventory {
+        Some(path) => {
+            let recorded = from_file(context, path, set)?;
+            (recorded.inventory, recorded.recorded_at)
+        }
+        None => (live(context, &session, policy).await?, None),
     };
     let state = session.state.clone();
     let kept = kept(context, &state, set, &session.known, is_recorded);
@@ -166,6 +172,7 @@ async fn from_session(
         session: Some(session),
         state: Some(state),
         read_started,
+        recorded_at,
         hunting,
         origins,
         known,
@@ -250,6 +257,7 @@ fn from_file(context: &Context, path: &Path, set: Option<&PolicySet>) -> Result<
         session: None,
         state,
         read_started: None,
+        recorded_at: file.read_at,
         hunting,
         origins: BTreeMap::new(),
         known: Origins::default(),
@@ -289,7 +297,13 @@ fn kept_in_state(context: &Context) -> Result<SnapshotFile, Failure> {
     for state in states {
         let file = kept_snapshot::read(&state);
         let file = file.map_err(|error| {
-            Failure::file(chain(&error)).help("`mdetag snapshot --keep` writes a new one in its place")
+            let blocked = std::fs::symlink_metadata(state.snapshot()).is_ok_and(|known| !known.is_file());
+            Failure::file(chain(&error)).help(match blocked {
+                true => {
+                    "look at what is there and move it away; `mdetag snapshot --keep` then writes a new one"
+                }
+                false => "`mdetag snapshot --keep` writes a new one in its place",
+            })
         })?;
         found.extend(file.map(|file| (state, file)));
         if let [(first, _), (second, _)] = found.as_slice() {
@@ -318,7 +332,7 @@ fn note_age(context: &Context, path: &Path, read_at: Option<Timestamp>) {
             "note: {} was read {} {what} the time of this plan, to which ages like `lastSeen` are compared; to plan as of then: --now {}",
             if path == Path::new(KEPT) { "the snapshot in the state".to_owned() } else { shown(path) },
             spoken(age),
-            Timestamp::from_seconds(read_at.seconds()),
+            read_at.rounded_down(),
         ));
     }
 }

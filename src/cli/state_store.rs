@@ -104,10 +104,13 @@ pub fn original(context: &Context) -> Result<(), Failure> {
     };
     match context.copied_from.get_or_init(looked) {
         Ok(None) => Ok(()),
-        Ok(Some((from, at))) => {
-            Err(Failure::file(format!("{} is a copy of {}, made at {at}", shown(&folder), terminal(from)))
-                .help("use the state itself with --state, and bring the copy there with `mdetag state push`"))
-        }
+        Ok(Some((from, at))) => Err(Failure::file(format!(
+            "{} is a copy of {}, made at {}",
+            shown(&folder),
+            terminal(from),
+            at.rounded_down()
+        ))
+        .help("use the state itself with --state, and bring the copy there with `mdetag state push`")),
         Err(why) => Err(Failure::file(why.clone())),
     }
 }

@@ -88,7 +88,7 @@ fn cells(row: &TagRow, devices: usize, last: Option<&LastRun>) -> Vec<Cell> {
         owners(&[TagStanding::Removes, TagStanding::Retires]),
         if row.spellings.is_empty() { Cell::Missing } else { Cell::List(row.spellings.clone()) },
         last.map_or(Cell::Missing, |last| Cell::Text(last.run.clone())),
-        last.map_or(Cell::Missing, |last| Cell::Text(last.at.to_string())),
+        last.map_or(Cell::Missing, |last| Cell::Time(last.at)),
         Cell::List(places.collect()),
     ]
 }

@@ -160,7 +160,10 @@ impl Unfinished {
             let which = match (progress.halted, progress.not_before) {
                 (Some(_), _) => format!("; the newest that a gate stopped is {run}"),
                 (None, Some(moment)) if moment > now => {
-                    format!(", and none may go on now; the first that may is {run}, at {moment}")
+                    format!(
+                        ", and none may go on now; the first that may is {run}, at {}",
+                        moment.rounded_up()
+                    )
                 }
                 _ => format!("; the newest that need not wait goes on, which is {run}"),
             };

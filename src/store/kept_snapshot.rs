@@ -30,7 +30,7 @@ pub fn keep(
     pages.write(&packed, stamp)?;
     let mut bytes = Vec::new();
     regular_file::open_argument(&packed).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(failed)?;
-    state.backend().write(&path, &bytes).map_err(failed)
+    state.backend().write(&path, &bytes).map_err(|source| SnapshotFileError::Kept { source })
 }
 
 /// The stored snapshot; `None` if there is none.

@@ -45,6 +45,9 @@ pub enum SnapshotFileError {
         path: PathBuf,
         source: io::Error,
     },
+    /// The state, whose error says where.
+    #[error("cannot keep the snapshot in the state")]
+    Kept { source: io::Error },
     /// The content is not an inventory.
     #[error("{} is no inventory: {fault}", shown(path))]
     Content { path: PathBuf, fault: String },

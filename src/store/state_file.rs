@@ -90,8 +90,9 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(known) if known.is_file() => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Ok(_) => {
-            let why = format!("cannot write {}: it is not a regular file", shown(path));
+        Ok(known) => {
+            let what = if known.is_dir() { "a folder" } else { "not a regular file" };
+            let why = format!("cannot write {}: it is {what}, which nothing replaces", shown(path));
             return Err(std::io::Error::new(ErrorKind::InvalidInput, why));
         }
         Err(error) => return Err(error),

@@ -57,6 +57,7 @@ mod secrets;
 mod service;
 mod shared_selectors;
 mod special_files;
+mod shown_times;
 mod shrink;
 mod start;
 mod stated;

@@ -74,3 +74,46 @@ fn a_snapshot_in_the_state_is_planned_on_like_the_file_of_the_same_read() {
     project.run(&["apply", "--inventory", "state:"]).exits(1);
     project.run(&["snapshot"]).exits(1);
 }
+
+#[test]
+fn reports_and_documents_say_when_a_recorded_inventory_was_read() {
+    let project = Project::with_policy(
+        "version: 1\nclaims: [Tier0]\nrules:\n  - name: dcs\n    select: { computerDnsName: { glob: \"dc*\" } }\n    tags: [Tier0]\n",
+    );
+    let header = r#"{"formatVersion":"1.0","kind":"snapshot","tenant":{"id":"5a4db0c5-1111-4222-8333-444455556666","name":"a","cloud":"public"},"readAt":"2026-11-19T03:00:00.5258897Z","devices":1,"trusted":true,"reasons":[]}"#;
+    project.write("devices.ndjson", &format!("{header}\n{DEVICE}\n"));
+    let run = |words: &[&str]| {
+        let given = ["--inventory", "devices.ndjson", "--now", "2026-11-22T03:00:00Z"];
+        project.run(&[words, &given].concat()).exits(0).out
+    };
+    let said = "recorded 2026-11-19T03:00:00Z (2 d 23 h before this plan)";
+    for format in ["human", "markdown", "html"] {
+        let text = run(&["plan", "--format", format]).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(said), "{format}: {text}");
+    }
+    run(&["plan", "-o", "plan.json"]);
+    let plan: serde_json::Value = serde_json::from_str(&project.read("plan.json")).unwrap();
+    assert_eq!(plan["inventory"]["readAt"], "2026-11-19T03:00:00.5258897Z");
+    assert!(project.run(&["show", "plan.json"]).exits(0).out.contains("recorded 2026-11-19T03:00:00Z"));
+    for command in ["tags", "devices", "coverage"] {
+        assert!(run(&[command]).contains(" · recorded at 2026-11-19T03:00:00Z\n"), "{command}");
+        let document: serde_json::Value = serde_json::from_str(&run(&[command, "--format", "json"])).unwrap();
+        assert_eq!(document["readAt"], "2026-11-19T03:00:00.5258897Z", "{command}");
+    }
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_kept_says_what_is_in_its_place() {
+    let project = Project::with_policy("version: 1\nrules: []\n");
+    let neither = project.run(&["snapshot", "--sandbox"]).exits(1);
+    assert!(neither.err.contains("--output <FILE>|--keep"), "{}", neither.err);
+    project.run(&["snapshot", "--keep", "--sandbox"]).exits(0);
+    let tenant = std::fs::read_dir(project.path().join(".mdetag/sandbox/default")).unwrap().next().unwrap();
+    let kept = tenant.unwrap().path().join("snapshot.ndjson.zst");
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::create_dir(&kept).unwrap();
+    let read = project.run(&["plan", "--inventory", "state:", "--sandbox"]).exits(1).err;
+    assert!(read.contains("it is a folder") && read.contains("move it away"), "{read}");
+    let written = project.run(&["snapshot", "--keep", "--sandbox"]).exits(1).err;
+    assert!(written.contains("it is a folder") && written.matches("cannot write").count() == 1, "{written}");
+}

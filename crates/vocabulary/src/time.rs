@@ -96,6 +96,12 @@ impl Timestamp {
         if into == 0 { self } else { Timestamp(self.0.saturating_add(TICKS_PER_SECOND - into)) }
     }
 
+    /// The last whole second that is not after this moment: as people read a time that has passed.
+    #[must_use]
+    pub fn rounded_down(self) -> Timestamp {
+        Timestamp(self.0.saturating_sub(self.0.rem_euclid(TICKS_PER_SECOND)))
+    }
+
     /// This moment minus a duration; saturates.
     #[must_use]
     pub fn minus(self, span: Duration) -> Timestamp {

@@ -285,9 +285,10 @@ pub struct ImportArgs {
 
 /// `snapshot`.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
 pub struct SnapshotArgs {
     /// Where to write
-    #[arg(short, long, value_name = "FILE", required_unless_present = "keep", value_parser = super::output)]
+    #[arg(short, long, value_name = "FILE", value_parser = super::output)]
     pub output: Option<PathBuf>,
 
     /// Keep it in the tenant's state, where `--inventory state:` finds it

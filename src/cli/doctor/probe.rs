@@ -47,7 +47,7 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> 
     let policy = set.as_ref().map(|set| &set.policy);
     let (session, prober) = stops.or(session::open_to_probe(context, policy)).await?;
     let now = session.ledger.clock().now();
-    let holder = format!("process {} of {}, since {now}", std::process::id(), ci::origin());
+    let holder = format!("process {} of {}, since {}", std::process::id(), ci::origin(), now.rounded_down());
     let held = session.state.backend().hold(&session.state.lock(), &holder);
     let hold = held.map_err(|error| Failure::file(chain(&error)))?;
     let bench =

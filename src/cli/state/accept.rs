@@ -39,7 +39,8 @@ pub async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit, Failure> 
         return Err(Failure::tenant(format!("the read could be short: {}", trust.sentences().join("; ")))
             .help("nothing was accepted; a count is accepted only from a trusted read"));
     }
-    let holder = format!("process {} of {origin}, since {now}", std::process::id());
+    let second = now.rounded_down();
+    let holder = format!("process {} of {origin}, since {second}", std::process::id());
     let _lock = state.backend().hold(&state.lock(), &holder).map_err(|error| Failure::file(chain(&error)))?;
     let counts = selection::count_sources(&set.policy, &source.inventory.snapshot, &source.hunting);
     let name = set_names::set_of(context, &set.reference);
@@ -47,7 +48,7 @@ pub async fn run(context: &Context, args: &AcceptArgs) -> Result<Exit, Failure> 
     let accept = |baselines: &mut Baselines| {
         accepted = baselines.accept(&args.source, &counts, &source.kept.filter, now);
         let (_, count) = accepted?;
-        let by = format!("{now} {origin}");
+        let by = format!("{second} {origin}");
         Some(Accepted {
             set: name.clone(),
             by,

@@ -61,7 +61,7 @@ pub fn push(context: &Context, args: &CopyArgs) -> Result<Exit, Failure> {
         prepare(place);
     }
     let now = context.clock.now();
-    let holder = format!("process {} of {}, since {now}", std::process::id(), ci::origin());
+    let holder = format!("process {} of {}, since {}", std::process::id(), ci::origin(), now.rounded_down());
     for copy in &copies {
         let state = state_store::of_tenant(context, &tenant_of(copy, &folder)?, StateNeed::Must)?;
         let held = |state: &StateDir| {

@@ -29,7 +29,7 @@ pub fn run(context: &Context, args: &EndArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage(message).help("`mdetag history` lists the runs of the state directory"));
     };
     let at = context.clock.now();
-    let holder = format!("process {} of {}, since {at}", std::process::id(), ci::origin());
+    let holder = format!("process {} of {}, since {}", std::process::id(), ci::origin(), at.rounded_down());
     let _lock = state.backend().hold(&state.lock(), &holder).map_err(|error| Failure::file(chain(&error)))?;
     let recorded = journal::read(&state, &args.run).map_err(unusable)?;
     if !open_rollouts::is_open(&state, &recorded).map_err(unusable)? {

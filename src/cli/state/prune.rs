@@ -41,7 +41,7 @@ pub fn run(context: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
 
 fn prune(context: &Context, state: &StateDir, args: &PruneArgs) -> Result<Vec<String>, Failure> {
     let now = context.clock.now();
-    let holder = format!("process {} of {}, since {now}", std::process::id(), ci::origin());
+    let holder = format!("process {} of {}, since {}", std::process::id(), ci::origin(), now.rounded_down());
     let hold = state.backend().hold(&state.lock(), &holder).map_err(|error| Failure::file(chain(&error)))?;
     // The open rollouts must be known, because their journals are needed, and those of the runs that undid them.
     let open = open_rollouts::open(state, None, None).map_err(|error| {

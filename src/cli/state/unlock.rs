@@ -24,7 +24,7 @@ pub fn run(context: &Context, args: &UnlockArgs) -> Result<Exit, Failure> {
     }
     let states = history::states(context)?;
     let state = only(&states)?;
-    let by = format!("{} at {}: {}", ci::origin(), context.clock.now(), args.reason);
+    let by = format!("{} at {}: {}", ci::origin(), context.clock.now().rounded_down(), args.reason);
     let ended = state.backend().unlock(&state.lock(), &by).map_err(|error| match error {
         LockError::Held { .. } => Failure::file(chain(&error)).help(
             "a lease can be ended once it was not renewed for 60 s; a lock in a folder ends with its process",

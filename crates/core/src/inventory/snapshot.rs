@@ -231,7 +231,7 @@ impl Snapshot {
     pub fn shown(&self, field: Field, row: Row) -> Option<String> {
         let joined = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
         match field.column() {
-            Column::Time(_) => self.time(field, row).map(|time| time.to_string()),
+            Column::Time(_) => self.time(field, row).map(|time| time.rounded_down().to_string()),
             Column::Bytes(_) => joined(self.addresses(field, row).map(|stored| stored.to_string()).collect()),
             Column::Tags => joined(self.tags(row).iter().map(|tag| self.tag(*tag).to_owned()).collect()),
             _ => self.plain(field, row).map(str::to_owned),

@@ -101,6 +101,10 @@ pub struct InventoryReference {
     pub devices: u64,
     /// Of them, in scope.
     pub in_scope: u64,
+    /// When a recorded inventory was read, as far as it says; absent where the tenant was read for this plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub read_at: Option<Timestamp>,
     /// Why the read is untrusted; empty: it is trusted.
     #[serde(flatten, with = "verdict")]
     #[schemars(flatten, with = "verdict::TrustVerdict")]

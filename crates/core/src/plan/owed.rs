@@ -33,10 +33,11 @@ pub(super) fn restore(
     for (row, tag, owed, _) in live {
         let Some(until) = owed.shown_until.filter(|_| !is_against(desired, tag, row)) else { continue };
         left.push(format!(
-            "a call of run {} took the tag `{tag}` of device {} along; the list still shows it and may lag until {until}: once it \
+            "a call of run {} took the tag `{tag}` of device {} along; the list still shows it and may lag until {}: once it \
              does not, a plan puts the tag back",
             owed.run,
-            desired.snapshot.label(row)
+            desired.snapshot.label(row),
+            until.rounded_up()
         ));
     }
     let rows: HashSet<Row> = missing.iter().map(|(row, ..)| *row).collect();

@@ -255,7 +255,8 @@ fn withheld<'a>(model: &Model<'a>, class: Class, aside: &'a Withheld) -> Option<
     let rule = plan.rules.iter().find(|rule| rule.name == name);
     let of = if name.is_empty() { String::new() } else { format!(" ({})", clip(name, 100)) };
     let devices = counted(aside.device_count, "device");
-    let retried = aside.until.map_or_else(String::new, |until| format!("; tried again from {until}"));
+    let retried =
+        aside.until.map_or_else(String::new, |until| format!("; tried again from {}", until.rounded_up()));
     let accepted = sentences::accepted(aside);
     Some(ReportFinding {
         rule: format!("withheld/{word}"),

@@ -48,6 +48,7 @@ pub(super) fn empty() -> Plan {
         digest: "sha256:00".to_owned(),
         devices: 48_210,
         in_scope: 41_877,
+        read_at: None,
         reasons: vec![],
     };
     plan

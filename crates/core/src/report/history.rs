@@ -232,7 +232,7 @@ fn started(at: Option<Timestamp>) -> String {
 
 /// A time to the second, which is enough for people.
 fn second(at: Timestamp) -> String {
-    Timestamp::from_seconds(at.seconds()).to_string()
+    at.rounded_down().to_string()
 }
 
 /// SANDBOX, or the tenant's id, because one state directory may have many tenants.

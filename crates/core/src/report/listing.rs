@@ -12,6 +12,7 @@ use super::csv::io_error;
 use super::escape::{self, terminal};
 use super::style::{Paint, Style, fit, pad, width, write_prose};
 use super::words::number;
+use crate::time::Timestamp;
 
 /// A table with a heading and remarks.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Listing {
     pub kind: &'static str,
     /// Whether it is about a simulated tenant: in the first line for people, a field in JSON.
     pub is_sandbox: bool,
+    /// When recorded devices were read: said like that.
+    pub recorded_at: Option<Timestamp>,
     /// The sentence above the rows.
     pub heading: String,
     pub columns: Vec<Column>,
@@ -47,6 +50,8 @@ pub enum Cell {
     Text(String),
     /// A count.
     Number(u64),
+    /// Of seconds for people, and exact for programs.
+    Time(Timestamp),
     /// A share of a whole in per cent.
     Percent(f64),
     /// Several texts.
@@ -58,7 +63,7 @@ impl Cell {
         match self {
             Cell::Missing => true,
             Cell::List(texts) => texts.is_empty(),
-            Cell::Text(_) | Cell::Number(_) | Cell::Percent(_) => false,
+            Cell::Text(_) | Cell::Number(_) | Cell::Time(_) | Cell::Percent(_) => false,
         }
     }
 
@@ -66,6 +71,7 @@ impl Cell {
         match self {
             Cell::Missing => String::new(),
             Cell::Text(text) => text.clone(),
+            Cell::Time(time) => time.to_string(),
             Cell::Number(count) => count.to_string(),
             Cell::Percent(share) => format!("{share:.1}"),
             Cell::List(items) => items.join("; "),
@@ -79,6 +85,7 @@ impl Cell {
             Cell::Number(count) => number(*count),
             Cell::Percent(share) => format!("{share:.1} %"),
             Cell::Text(text) => terminal(&escape::tag(text)).into_owned(),
+            Cell::Time(time) => time.rounded_down().to_string(),
             Cell::List(items) => {
                 let items: Vec<_> = items.iter().map(|item| escape::tag(item)).collect();
                 terminal(&items.join("; ")).into_owned()
@@ -90,6 +97,7 @@ impl Cell {
         match self {
             Cell::Missing => Value::Null,
             Cell::Text(text) => json!(text),
+            Cell::Time(time) => json!(time),
             Cell::Number(count) => json!(count),
             Cell::Percent(share) => json!((share * 100.0).round() / 100.0),
             Cell::List(items) => json!(items),
@@ -130,6 +138,7 @@ impl Listing {
         Listing {
             kind: self.kind,
             is_sandbox: self.is_sandbox,
+            recorded_at: self.recorded_at,
             heading: self.heading.clone(),
             columns: self.columns.iter().filter(|column| column.is_brief).cloned().collect(),
             rows: self.rows.iter().map(keep).collect(),
@@ -140,7 +149,8 @@ impl Listing {
     /// The first line for people.
     pub(super) fn first_line(&self) -> String {
         let sandbox = if self.is_sandbox { "SANDBOX · " } else { "" };
-        format!("{sandbox}{}", self.heading)
+        let recorded = self.recorded_at.map(|at| format!(" · recorded at {}", at.rounded_down()));
+        format!("{sandbox}{}{}", self.heading, recorded.unwrap_or_default())
     }
 
     /// The rows as JSON objects.
@@ -232,7 +242,7 @@ fn title(key: &str) -> String {
     title
 }
 
-/// Writes one JSON document: `{ "formatVersion", "kind", "sandbox", "heading", "rows": [{…}], "remarks": […] }`.
+/// Writes one JSON document: `{ "formatVersion", "kind", "sandbox", "readAt", "heading", "rows": [{…}], "remarks": […] }`.
 ///
 /// # Errors
 /// Those of the writer.
@@ -241,6 +251,7 @@ pub fn json_document(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
         "formatVersion": "1.0",
         "kind": listing.kind,
         "sandbox": listing.is_sandbox,
+        "readAt": listing.recorded_at,
         "heading": listing.heading,
         "rows": listing.objects().collect::<Vec<_>>(),
         "remarks": listing.remarks,
@@ -267,6 +278,7 @@ pub fn schema(kind: &str) -> Value {
             "formatVersion": { "const": "1.0" },
             "kind": { "const": kind },
             "sandbox": { "type": "boolean", "description": "Whether the tenant is simulated." },
+            "readAt": { "type": ["string", "null"], "description": "When recorded devices were read." },
             "heading": { "type": "string", "description": "The sentence above the rows." },
             "rows": {
                 "type": "array",
@@ -347,6 +359,7 @@ fn cell_in_markdown(cell: &Cell) -> String {
     match cell {
         Cell::Missing => String::new(),
         Cell::Text(text) => escape::markdown(&escape::tag(text)),
+        Cell::Time(time) => time.rounded_down().to_string(),
         Cell::Number(_) | Cell::Percent(_) => cell.shown(),
         Cell::List(items) => {
             let items: Vec<String> = items.iter().map(|item| escape::markdown(&escape::tag(item))).collect();

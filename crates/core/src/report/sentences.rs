@@ -10,13 +10,13 @@ use crate::inventory::BaselineReport;
 use crate::plan::guard::DayReport;
 use crate::plan::{AxisReport, GapReason, GuardReport, InvariantReport, Plan, Unresolved, Withheld};
 use crate::policy::{Axis, Percent, ShownIn};
-use crate::time;
+use crate::time::spoken;
 
 use super::consequences;
 use super::escape;
 use super::model::{Class, Model, Subject, Totals};
 use super::refusal;
-use super::words::{counted, lane, noun_for, number, share};
+use super::words::{self, counted, lane, noun_for, number, share};
 
 /// The most files that one sentence names.
 const MOST_FILES: usize = 3;
@@ -83,7 +83,10 @@ pub fn facts(model: &Model<'_>) -> Vec<String> {
         None => {}
     }
     let trust = if inventory.reasons.is_empty() { "trusted" } else { "UNTRUSTED" };
-    facts.push(format!("inventory {trust}"));
+    facts.push(match inventory.read_at {
+        None => format!("inventory {trust}"),
+        Some(read_at) => format!("inventory {trust}, recorded {}", words::recorded(read_at, header.now)),
+    });
     if let Some(run) = model.input.run.filter(|run| !run.run_id.is_empty()) {
         facts.push(format!("run {}", run.run_id));
     }
@@ -181,13 +184,22 @@ fn rival(rival: &crate::plan::Rival) -> String {
         let (tags, sample) = (rival.tags.join(", "), rival.sample.join(", "));
         parts.push(format!("wrote {changes} that this plan undoes ({tags} on {sample} …)"));
     }
-    format!("another policy set ({place}; run {} at {}{by}) {}", rival.run, rival.at, parts.join(", and "))
+    format!(
+        "another policy set ({place}; run {} at {}{by}) {}",
+        rival.run,
+        rival.at.rounded_down(),
+        parts.join(", and ")
+    )
 }
 
 /// A change that others undid at least twice.
 fn changed_back(found: &crate::plan::ChangedBack) -> String {
     let more = if found.devices > found.sample.len() as u64 { " …" } else { "" };
-    let after = found.after.iter().map(|after| format!("run {} at {}", after.run, after.at)).join(", ");
+    let after = found
+        .after
+        .iter()
+        .map(|after| format!("run {} at {}", after.run, after.at.rounded_down()))
+        .join(", ");
     format!(
         "changed back at least twice: {} on {} ({}{more}) by {}, after {after}",
         found.tag,
@@ -255,7 +267,7 @@ pub fn calls(model: &Model<'_>) -> Option<String> {
             format!("{} {}{above}", lane(cost.lane), number(cost.calls))
         })
         .collect();
-    let least = time::spoken(Duration::from_secs(schedule.seconds));
+    let least = spoken(Duration::from_secs(schedule.seconds));
     let mut calls = counted(schedule.total, "call");
     if let Some(uncombined) = schedule.uncombined.filter(|uncombined| *uncombined != schedule.total) {
         calls.push_str(&format!(" ({} without combining)", number(uncombined)));
@@ -277,10 +289,10 @@ fn budget(model: &Model<'_>) -> String {
     let Some((_, is_over, left)) = tightest else { return String::new() };
     let left = format!("({} of {} left)", number(left.left), number(left.of));
     if is_over {
-        let wait = time::spoken(Duration::from_secs(budget.seconds));
+        let wait = spoken(Duration::from_secs(budget.seconds));
         format!(", over this hour's budget {left}: at least {wait} from now")
     } else if budget.seconds > schedule.seconds {
-        let wait = time::spoken(Duration::from_secs(budget.seconds));
+        let wait = spoken(Duration::from_secs(budget.seconds));
         format!(", within this hour's budget {left}, {wait} from now")
     } else {
         format!(", within this hour's budget {left}")
@@ -450,7 +462,8 @@ fn aside_phrase(class: Class, aside: &Withheld) -> Phrase {
     let named: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
     let named = named.join(", ");
-    let retried = aside.until.map_or_else(String::new, |until| format!("; tried again from {until}"));
+    let retried =
+        aside.until.map_or_else(String::new, |until| format!("; tried again from {}", until.rounded_up()));
     let accepted = accepted(aside);
     let text = match (class, aside.reason) {
         (Class::Pending, _) => format!("{named} pending: written, not shown by the service yet"),

@@ -185,7 +185,7 @@ fn paragraph(tenant: &TenantState) -> String {
     for OwedTag { device: OwingDevice { id, name }, tag, run, lost } in tenant.owed.iter().take(MOST_OWED) {
         let device = name.as_ref().map_or_else(|| id.clone(), |name| format!("{name} ({id})"));
         let (device, tag, run) = (terminal(&device), terminal(tag), terminal(run));
-        let lost = Timestamp::from_seconds(lost.seconds());
+        let lost = lost.rounded_down();
         line("", &format!("\"{tag}\" of {device}: a call of run {run} took it along, seen {lost}"));
     }
     if let Some(more) = tenant.owed.len().checked_sub(MOST_OWED).filter(|more| *more > 0) {
@@ -219,7 +219,7 @@ fn due(next: &NextWave) -> String {
             format!("the gate `{}` failed: only --next-wave --reason passes it", gate.word())
         }
         (None, Some(_)) if next.is_due => "the next is due".to_owned(),
-        (None, Some(moment)) => format!("the next may start at {moment}"),
+        (None, Some(moment)) => format!("the next may start at {}", moment.rounded_up()),
         (None, None) => "under way".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use crate::diagnostic::Place;
 use crate::plan::Cause;
 use crate::plan::Lane;
 use crate::plan::Plan;
+use crate::time::{Timestamp, spoken};
 
 /// An outcome in a sentence.
 pub fn outcome_phrase(outcome: Outcome) -> &'static str {
@@ -121,6 +122,17 @@ pub fn lane(lane: Lane) -> &'static str {
 pub fn capitalised(phrase: &str) -> String {
     let mut letters = phrase.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// `2026-11-22T03:00:00Z (3 d before this plan)`: ages of devices count from the plan's time, so a difference of a day is said.
+pub(super) fn recorded(read_at: Timestamp, now: Timestamp) -> String {
+    const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+    let off = match (now.since(read_at), read_at.since(now)) {
+        (_, ahead) if ahead > DAY => format!(" ({} after this plan)", spoken(ahead)),
+        (age, _) if age > DAY => format!(" ({} before this plan)", spoken(age)),
+        _ => String::new(),
+    };
+    format!("{}{off}", read_at.rounded_down())
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ impl MarkupPiece for usize {
 
 impl MarkupPiece for Timestamp {
     fn put(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.to_string().put(f)
+        self.rounded_down().to_string().put(f)
     }
 }
 

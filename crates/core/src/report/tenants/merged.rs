@@ -42,7 +42,7 @@ impl Merged {
                     "`{}` has two results of `{}`: the later one counts, of {}",
                     result.tenant,
                     result.command,
-                    kept.ended_at.max(result.ended_at)
+                    kept.ended_at.max(result.ended_at).rounded_down()
                 ));
                 // Of two that ended at the same time, the worse one counts.
                 let key =
@@ -252,7 +252,7 @@ fn row(result: &TenantResult) -> Vec<Cell> {
     row.push(Cell::List(result.policies.clone()));
     row.push(summary.map_or(Cell::Missing, |summary| Cell::Text(summary.policy.clone())));
     row.push(summary.map_or(Cell::Missing, |summary| text(&summary.run_id)));
-    row.push(Cell::Text(result.started_at.to_string()));
-    row.push(Cell::Text(result.ended_at.to_string()));
+    row.push(Cell::Time(result.started_at));
+    row.push(Cell::Time(result.ended_at));
     row
 }

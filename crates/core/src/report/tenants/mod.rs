@@ -217,7 +217,9 @@ impl TenantResult {
             });
         }
         parts.extend(summary.stopped.iter().map(|why| format!("stopped: {why}")));
-        parts.extend(summary.not_before.iter().map(|time| format!("next wave not before {time}")));
+        parts.extend(
+            summary.not_before.iter().map(|time| format!("next wave not before {}", time.rounded_up())),
+        );
         if let Some(LostTagsSummary { restored, not_restored }) = summary.lost_tags {
             let lost =
                 |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", counted(count, "tag")));
