@@ -60,9 +60,9 @@ async fn to_the_end(context: &Context, args: &ApplyArgs) -> Result<Applied, Fail
 
 /// Hours may have passed, so the rest is planned again, as a later resume would do.
 fn rest(args: &ApplyArgs, run: String) -> ApplyArgs {
-    // A resume that names no run goes on with whichever is due by then.
+    // A resume that names no run continues with whichever is due by then.
     let run = if args.resume.as_deref() == Some("") { String::new() } else { run };
-    // `--or-plan` plans anew with policies that it names, beside a run too.
+    // `--or-plan` plans with the policies that it names, also beside a run.
     let paths = if args.or_plan || run.is_empty() { args.paths.clone() } else { Vec::new() };
     ApplyArgs { resume: Some(run), paths, next_wave: false, ..args.clone() }
 }

@@ -13,7 +13,7 @@ use super::exit::Exit;
 #[derive(Clone, Debug)]
 pub struct OtherRollout {
     pub run: String,
-    /// How an apply that did everything else ends because of it.
+    /// The exit code of an otherwise complete apply because of it.
     pub exit: Exit,
     /// When its next wave may start; `None` if a person must decide.
     pub not_before: Option<Timestamp>,
@@ -26,8 +26,8 @@ pub fn about_others(others: &[OtherRollout]) -> Vec<String> {
     others.iter().map(|other| other.sentence.clone()).collect()
 }
 
-/// When a next wave may start at the earliest, and of which of these rollouts it is. `own`: that of the run itself, which has no name
-/// here.
+/// The earliest start of a next wave, and which of these rollouts it belongs to: `None` for the run itself, whose wave may start at
+/// `own`.
 pub fn first_wave(own: Option<Timestamp>, others: &[OtherRollout]) -> (Option<Timestamp>, Option<String>) {
     let waves = others.iter().filter_map(|other| Some((other.not_before?, &other.run)));
     match waves.min().filter(|(moment, _)| own.is_none_or(|own| *moment < own)) {

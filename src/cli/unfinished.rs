@@ -134,8 +134,8 @@ pub fn find(context: &Context, state: &StateDir, set: &str) -> Result<Unfinished
 }
 
 impl Unfinished {
-    /// Puts the run that goes on first: the newest that could write at this time, else the one whose next wave may start first. A newer
-    /// rollout that still waits for its next wave, or for a person, must not keep an older one from a wave that is due. With
+    /// Moves the run to continue to the front: the newest that could write at this time, else the one whose next wave may start first.
+    /// A newer rollout that waits for its next wave, or for a person, must not keep an older one from a wave that is due. With
     /// `--next-wave`, the newest that a gate stopped comes before both.
     pub fn choose(&mut self, now: Timestamp, passes_gate: bool) {
         let progress: Vec<Progress> = self.runs.iter().map(open_rollouts::progress).collect();
@@ -150,7 +150,7 @@ impl Unfinished {
         }
     }
 
-    /// Says which runs are left beside the one that goes on.
+    /// Reports the unfinished runs besides the one that continues.
     pub fn report_leftovers(&self, context: &Context, now: Timestamp) {
         let (console, flags) = (&context.console, flags::tenant_flags(context));
         if let [chosen, rest @ ..] = &self.runs[..]

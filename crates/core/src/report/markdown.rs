@@ -189,7 +189,7 @@ fn short_row(model: &Model<'_>, group: &ChangeGroup<'_>) -> (String, String) {
     (of, format!("{} {}{last}", label(group), number(group.devices())))
 }
 
-/// The tag or value in a code span; the two names of a rename.
+/// The tag or value in a code span; both names of a rename.
 fn label(group: &ChangeGroup<'_>) -> String {
     let label = name(&group.what.label());
     group.new_name.map_or(label.clone(), |to| format!("{label} → {}", name(&escape::tag(to))))

@@ -119,11 +119,11 @@ pub struct RunEnd {
     /// Seconds from the first call to the last answer.
     pub seconds: u64,
     pub exit_code: u8,
-    /// When a next wave may start at the earliest, where one waits.
+    /// The earliest start of a next wave, if one waits.
     pub not_before: Option<crate::time::Timestamp>,
-    /// The run of that wave, where it is another one.
+    /// The run of that wave, if it is another one.
     pub next_run: Option<String>,
-    /// When the list shows what changes wait for, at the latest; none where none waits.
+    /// The latest time by which the list shows what changes wait for; `None` if none wait.
     pub shown_by: Option<crate::time::Timestamp>,
     /// The gate that stopped a rollout.
     pub halt: Option<crate::apply::Halt>,

@@ -15,13 +15,13 @@ use super::words::{noun_for, number};
 /// The additions of one new name, whatever old names lead to it.
 #[derive(Default)]
 struct Gaining<'a> {
-    /// Numbers of the groups of additions.
+    /// Indices of the groups of additions.
     groups: Vec<usize>,
     /// The devices that gain the name, with the name as it is written on them.
     devices: HashMap<&'a str, &'a str>,
 }
 
-/// The groups, additions of a rename joined to the removals that go with them.
+/// The groups, with the additions of renames merged into their removals.
 pub(super) fn joined<'m, 'a>(model: &Model<'a>, groups: &'m [ChangeGroup<'a>]) -> Cow<'m, [ChangeGroup<'a>]> {
     let case = model.plan().header.options.tag_case;
     let mut gaining: HashMap<_, Gaining<'a>> = HashMap::new();
@@ -76,7 +76,7 @@ pub(super) fn label(group: &ChangeGroup<'_>) -> String {
     group.new_name.map_or(label.clone(), |to| format!("{label} → {}", escape::tag(to)))
 }
 
-/// Why, where the label has the new name: `renamed`.
+/// The reason if the label has the new name: `renamed`.
 pub(super) fn why(group: &ChangeGroup<'_>) -> Option<String> {
     let to = group.new_name?;
     Some(match group.gained == group.devices() {
