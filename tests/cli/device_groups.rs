@@ -183,7 +183,8 @@ fn a_stale_file_is_told_with_count_and_sample_and_beyond_five_per_cent_every_pos
     for part in [
         "refused: 8 devices that change group are over the limit of 4 in the worst case, because the file of device groups does \
          not match the tenant (3 of 40 devices differ)",
-        "to proceed: --allow groupMoves=8",
+        "`groupMoves`: to proceed: save the tenant's device groups anew",
+        "or, for the caps as they are: --allow groupMoves=8",
         "the moves below are UNRELIABLE",
         "2 devices change group as predicted (UNRELIABLE: up to 8)",
         "groupMoves: 8 of 48 devices in scope (16.7 %)",
