@@ -14,6 +14,7 @@ use super::consequences;
 use super::escape::clip;
 use super::last;
 use super::model::{ChangeGroup, ChangeOrigin, Class, Model, ReportedChange, Subject};
+use super::not_done;
 use super::refusal;
 use super::renamed;
 use super::sentences;
@@ -257,7 +258,7 @@ fn withheld<'a>(model: &Model<'a>, class: Class, aside: &'a Withheld) -> Option<
     let devices = counted(aside.device_count, "device");
     let retried =
         aside.until.map_or_else(String::new, |until| format!("; tried again from {}", until.rounded_up()));
-    let accepted = sentences::accepted(aside);
+    let accepted = not_done::accepted(aside);
     Some(ReportFinding {
         rule: format!("withheld/{word}"),
         severity: if is_drift { Severity::Warning } else { Severity::Note },

@@ -12,6 +12,7 @@ use super::ending;
 use super::escape::{clip, terminal};
 use super::fold;
 use super::model::{Class, Model, ReportPart, Subject};
+use super::not_done;
 use super::refusal;
 use super::renamed;
 use super::sentences::{self, Phrase};
@@ -121,8 +122,8 @@ fn moves(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
 
 /// Withheld changes, entries that match no device, and warnings.
 fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let phrases = sentences::not_written(model);
-    let unmatched = sentences::unmatched(model.plan());
+    let phrases = not_done::not_written(model);
+    let unmatched = not_done::unmatched(model.plan());
     let warnings = &model.plan().warnings;
     if !phrases.is_empty() || !unmatched.is_empty() || !warnings.is_empty() {
         writeln!(out)?;
@@ -175,7 +176,7 @@ fn unresolved_devices(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> 
         let mut items: Vec<Cow<'_, str>> = Vec::new();
         for device in entry.devices.iter().take(shown) {
             let name = clip(device.name.as_ref().unwrap_or(&device.id), 80);
-            items.push(format!("{} ({})", terminal(&name), sentences::gap(device.reason)).into());
+            items.push(format!("{} ({})", terminal(&name), not_done::gap(device.reason)).into());
         }
         if entry.devices.len() > items.len() {
             items.push(format!("… {} more", number((entry.devices.len() - items.len()) as u64)).into());

@@ -15,6 +15,7 @@ use super::fold::{self, Line};
 use super::last;
 use super::lost;
 use super::model::{ChangeGroup, Class, Model, ReportPart, ReportedChange, Subject};
+use super::not_done;
 use super::refusal;
 use super::renamed;
 use super::sentences::{self, Phrase};
@@ -254,13 +255,13 @@ fn samples(model: &Model<'_>, lines: &[Vec<Line<'_, '_>>], room: usize) -> Strin
 /// Withheld changes, entries of data files that match no device, and warnings.
 fn asides(model: &Model<'_>) -> String {
     let mut text = String::new();
-    let phrases = sentences::not_written(model);
+    let phrases = not_done::not_written(model);
     if !phrases.is_empty() {
         let shown: Vec<String> = phrases.iter().take(SENTENCES).map(|phrase| phrase.render(name)).collect();
         text.push_str(&format!("Not written: {}\n\n", shown.join(" · ")));
         text.push_str(&more(phrases.len(), "reason"));
     }
-    let unmatched = sentences::unmatched(model.plan());
+    let unmatched = not_done::unmatched(model.plan());
     for (source, said, names) in unmatched.iter().take(SENTENCES) {
         let phrase = Phrase::new(said.clone(), names.clone());
         text.push_str(&format!("{}: {}\n\n", name(source), phrase.render(name)));

@@ -15,6 +15,7 @@ mod split;
 pub mod style;
 mod alike;
 pub mod sentences;
+mod not_done;
 pub mod consequences;
 pub mod refusal;
 mod waves;

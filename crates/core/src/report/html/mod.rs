@@ -23,6 +23,7 @@ use super::fold::{self, Line};
 use super::last;
 use super::lost;
 use super::model::{ChangeGroup, Model, ReportedChange};
+use super::not_done;
 use super::renamed;
 use super::sentences::{self, Phrase};
 use super::waves;
@@ -281,8 +282,8 @@ fn filters(group: &ChangeGroup<'_>) -> [String; 3] {
 
 /// Withheld changes, entries of data files that match no device, and warnings.
 fn asides(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let phrases = sentences::not_written(model);
-    let unmatched = sentences::unmatched(model.plan());
+    let phrases = not_done::not_written(model);
+    let unmatched = not_done::unmatched(model.plan());
     let warnings = &model.plan().warnings;
     if phrases.is_empty() && unmatched.is_empty() && warnings.is_empty() {
         return Ok(());
