@@ -69,8 +69,12 @@ pub fn same_policy(reviewed: &Plan, set: &PolicySet) -> Result<(), Failure> {
     let other = |files: &[FileReference], of: &[FileReference]| {
         files.iter().filter(|file| !of.contains(file)).map(|file| file.path.clone()).collect::<BTreeSet<_>>()
     };
-    // An approval added after the review appears here too. All names are given, so that the relevant one is among them.
-    let files = &other(&then.files, &now.files) | &other(&now.files, &then.files);
+    // A new file with nothing but approvals may follow the review. A file of the plan that only gained approvals cannot be told
+    // apart here, so all names are given and the relevant one is among them.
+    let is_reviewed = |path: &String| now.reviewed.iter().any(|file| file.path == *path);
+    let mut added = other(&now.files, &then.files);
+    added.retain(|path| is_reviewed(path) || then.files.iter().any(|file| file.path == *path));
+    let files = &other(&then.files, &now.files) | &added;
     let mut names: Vec<String> = files.iter().take(MOST_FILES).map(|file| format!("`{file}`")).collect();
     if files.len() > names.len() {
         names.push(format!("{} more", files.len() - names.len()));

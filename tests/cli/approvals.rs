@@ -68,6 +68,10 @@ fn an_approval_may_come_in_a_file_of_its_own_where_the_set_has_no_guard() {
          - {{ cap: removalsPerTag, tag: Zebra, max: 15, expires: {today} }}\n"
     );
     project.write("policies/approvals.yaml", &approvals);
+    project.write("policies/rules.yaml", &rules(&ids[..14]));
+    let told = apply(&project).exits(1).err;
+    assert!(told.contains("`policies/rules.yaml` differs"), "the approvals are not what differs: {told}");
+    project.write("policies/rules.yaml", &rules(&ids[..15]));
     apply(&project).exits(0);
     assert_eq!(carriers(&project), 5);
 }
