@@ -81,6 +81,7 @@ const PAGES: &[(&str, &str)] = &[
     ("W0203", include_str!("../../../../docs/diagnostics/W0203.md")),
     ("W0301", include_str!("../../../../docs/diagnostics/W0301.md")),
     ("W0302", include_str!("../../../../docs/diagnostics/W0302.md")),
+    ("W0303", include_str!("../../../../docs/diagnostics/W0303.md")),
     ("W0321", include_str!("../../../../docs/diagnostics/W0321.md")),
     ("W0401", include_str!("../../../../docs/diagnostics/W0401.md")),
     ("W0402", include_str!("../../../../docs/diagnostics/W0402.md")),

@@ -88,7 +88,8 @@ impl Reader<'_> {
         let below = below_root(&naming.path, written).unwrap_or_else(|_| written.to_owned());
         let root = naming.name.strip_suffix(naming.path.as_str()).unwrap_or_default();
         let rows = rows.map_or_else(String::new, |rows| format!("{COLUMN}{rows})"));
-        ListFile { written: written.into(), source: format!("{root}{below}{rows}").into() }
+        let source = format!("{root}{below}{rows}").into();
+        ListFile { written: written.into(), source, is_unlisted_ok: false, span }
     }
 }
 

@@ -15,6 +15,7 @@ impl Reader<'_> {
             NodeKind::Map(_) => {
                 let fields = self.fields(node, keys::IN_FILE, what)?;
                 let (file, allow_empty) = (fields.get("file")?, self.allow_empty(&fields)?);
+                let is_unlisted_ok = self.unlisted_ok(&fields);
                 let Some(column) = fields.get("column") else {
                     return self.long_list(what, node, &fields, file, allow_empty);
                 };
@@ -59,7 +60,8 @@ impl Reader<'_> {
                     Some(_) => format!("{column_name} where {}", pairs(entries)),
                     None => column_name.to_owned(),
                 };
-                (self.list_source(path, file.span, Some(&kept_of)), values)
+                let source = self.list_source(path, file.span, Some(&kept_of));
+                (ListFile { is_unlisted_ok, ..source }, values)
             }
             _ => {
                 let path = self.filled_text(node, what)?;
@@ -68,6 +70,11 @@ impl Reader<'_> {
         };
         let values = distinct(values.iter().map(String::as_str));
         Some(Test::Text(TextList { values, file: Some(file) }))
+    }
+
+    /// Whether `unlisted: ok` says that values need not be devices.
+    pub(super) fn unlisted_ok(&mut self, fields: &Fields<'_>) -> bool {
+        fields.get("unlisted").is_some_and(|unlisted| self.word(unlisted, "`unlisted`", &["ok"]).is_some())
     }
 
     /// `{ file, allowEmpty }`: one value a line. Keys of tables are allowed only together with a column.
@@ -91,7 +98,9 @@ impl Reader<'_> {
         }
         let values = self.list_file(path, file.span, allow_empty)?;
         let values = distinct(values.iter().map(String::as_str));
-        Some(Test::Text(TextList { values, file: Some(self.list_source(path, file.span, None)) }))
+        let is_unlisted_ok = self.unlisted_ok(fields);
+        let source = self.list_source(path, file.span, None);
+        Some(Test::Text(TextList { values, file: Some(ListFile { is_unlisted_ok, ..source }) }))
     }
 }
 

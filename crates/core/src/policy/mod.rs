@@ -295,14 +295,27 @@ pub struct TextList {
     pub file: Option<ListFile>,
 }
 
-/// The file of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The file of a list. Two are the same wherever the policy names them.
+#[derive(Clone, Debug)]
 pub struct ListFile {
     /// The path as written, for messages.
     pub written: Arc<str>,
     /// The path from the repository's root, and the column of a table. Unique for each list.
     pub source: Arc<str>,
+    /// Whether its values need not be devices: a list of which none is one then selects no device, and is not unknown.
+    pub is_unlisted_ok: bool,
+    /// Where the policy names it.
+    pub span: Span,
 }
+
+impl PartialEq for ListFile {
+    fn eq(&self, other: &ListFile) -> bool {
+        (&self.written, &self.source, self.is_unlisted_ok)
+            == (&other.written, &other.source, other.is_unlisted_ok)
+    }
+}
+
+impl Eq for ListFile {}
 
 /// An entry of `families`.
 #[derive(Clone, Debug)]

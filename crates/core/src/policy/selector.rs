@@ -119,10 +119,7 @@ impl Reader<'_> {
             None => "DeviceId",
         };
         let query = self.query(&fields, node.span)?;
-        let is_unlisted_ok = match fields.get("unlisted") {
-            None => false,
-            Some(unlisted) => self.word(unlisted, "`unlisted`", &["ok"]).is_some(),
-        };
+        let is_unlisted_ok = self.unlisted_ok(&fields);
         Some(Hunting {
             query,
             column: column.into(),

@@ -11,11 +11,18 @@ use super::compile::{NodeId, Program, SelectorNode};
 use super::leaves::{self, LeafInputs};
 use super::mentions;
 use super::superseded::superseded;
-use super::{Joined, Selections};
+use super::{Joined, Selections, strangers};
 use crate::device::Field;
 use crate::inventory::{DeviceSet, Snapshot};
 use crate::policy::Policy;
 use crate::time::Timestamp;
+
+/// Whether lists of which no value is a device are looked for. Devices that a test states are few, and say nothing about lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListJudgement {
+    Judged,
+    Stated,
+}
 
 pub(super) fn evaluate(
     policy: &Policy,
@@ -23,12 +30,18 @@ pub(super) fn evaluate(
     snapshot: &Snapshot,
     sources: Joined,
     now: Timestamp,
+    lists: ListJudgement,
 ) -> Selections {
-    let Joined { joins, hunted, mut unmatched, unknown_queries, findings } = sources;
+    let Joined { joins, hunted, mut unmatched, unknown_queries, mut findings } = sources;
     let world = LeafInputs { policy, snapshot, joins: &joins, now };
     let found = leaves::evaluate(&world, &program.leaves);
     let unmatched_values = mentions::unmatched(&world, &program.leaves, &found.sets, &found.lists);
-    let unknown = leaves::unknown(&world, &program.leaves, &found);
+    let (unknown_lists, warnings) = match lists {
+        ListJudgement::Judged => strangers::lists(&world, &program.leaves, &found.sets),
+        ListJudgement::Stated => Default::default(),
+    };
+    findings.extend(warnings);
+    let unknown = leaves::unknown(&world, &program.leaves, &found, &unknown_lists);
     let graph = Graph {
         program,
         snapshot,
@@ -94,6 +107,7 @@ pub(super) fn evaluate(
         unmatched,
         idle_selectors,
         unknown_queries,
+        unknown_lists: unknown_lists.into_iter().map(|unknown| (unknown.field, unknown.list)).collect(),
         findings,
     }
 }

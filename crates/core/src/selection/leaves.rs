@@ -15,7 +15,7 @@ use super::hits::gather;
 use super::matcher::{SeenList, TextMatcher};
 use crate::device::{Field, Kind};
 use crate::inventory::{DeviceSet, Row, Snapshot, Stored, TagId};
-use crate::policy::{LookupCell, Policy, Test};
+use crate::policy::{ListFile, LookupCell, Policy, Test, TextList};
 use crate::tag::TagCase;
 use crate::time::Timestamp;
 
@@ -71,6 +71,7 @@ pub(super) fn unknown(
     world: &LeafInputs<'_>,
     leaves: &[Leaf<'_>],
     found: &LeafSets<'_>,
+    lists: &[UnknownList],
 ) -> Vec<Option<Arc<DeviceSet>>> {
     let mut fields: BTreeMap<Field, Option<Arc<DeviceSet>>> = BTreeMap::new();
     let mut unknown = |field: Field| {
@@ -82,7 +83,10 @@ pub(super) fn unknown(
         fields.entry(field).or_insert_with(of).clone()
     };
     let of = |(leaf, holds): (&Leaf<'_>, &DeviceSet)| match found.garbled.get(&leaf.field) {
-        None => unknown(leaf.field),
+        None => match lists.iter().find(|unknown| unknown.is_read_by(leaf.field, leaf.test)) {
+            Some(list) => Some(list.devices.clone()),
+            None => unknown(leaf.field),
+        },
         Some(_) if matches!(leaf.test, Test::Exists(_)) => None,
         // If another address of the device meets the test, the test holds whatever this one is.
         Some(garbled) => {
@@ -92,6 +96,25 @@ pub(super) fn unknown(
         }
     };
     leaves.iter().zip(&found.sets).map(of).collect()
+}
+
+/// A list of ids or names of which no value is a device.
+pub(super) struct UnknownList {
+    pub(super) field: Field,
+    pub(super) list: ListFile,
+    /// Devices that have the field: they may be meant. What has no name is on no list of names.
+    pub(super) devices: Arc<DeviceSet>,
+}
+
+impl UnknownList {
+    fn is_read_by(&self, field: Field, test: &Test) -> bool {
+        self.field == field && reads(test, &self.list)
+    }
+}
+
+/// Whether a test reads a list.
+pub(super) fn reads(test: &Test, list: &ListFile) -> bool {
+    matches!(test, Test::Text(TextList { file: Some(file), .. }) if file == list)
 }
 
 /// The results of one field's tests.

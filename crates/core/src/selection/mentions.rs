@@ -96,7 +96,7 @@ impl<'p> Mentions<'p> {
 }
 
 /// Whether people use the field to name a device or a few, so that an unknown value is probably a slip.
-fn names_devices(field: Field) -> bool {
+pub(super) fn names_devices(field: Field) -> bool {
     matches!(field, Field::Id | Field::ComputerDnsName | Field::DeviceName | Field::AadDeviceId)
         || field.name().starts_with("vmMetadata.")
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::device::Field;
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{DeviceSet, InventoryCounts, Row, Snapshot};
-use crate::policy::{self, Hunting, LookupCell, Policy, SelectorKind, Test};
+use crate::policy::{self, Hunting, ListFile, LookupCell, Policy, SelectorKind, Test};
 use crate::text;
 use crate::time::Timestamp;
 
@@ -58,6 +58,8 @@ pub struct Selections {
     pub idle_selectors: Vec<usize>,
     /// Queries whose result names no device of the tenant: their selection is unknown.
     pub unknown_queries: Vec<Hunting>,
+    /// Lists of ids or names of which no value is a device, with the field that they are compared with: what they select is unknown.
+    pub unknown_lists: Vec<(Field, ListFile)>,
     /// Warnings about data that leaves something undecided.
     pub findings: Vec<Diagnostic>,
 }
@@ -113,7 +115,7 @@ pub fn select(
         strangers::find(policy, &program, snapshot, hunting, &mut sources.joins, &sources.hunted)?;
     sources.unknown_queries = strangers.queries;
     sources.findings.extend(strangers.findings);
-    Ok(evaluate::evaluate(policy, &program, snapshot, sources, now))
+    Ok(evaluate::evaluate(policy, &program, snapshot, sources, now, evaluate::ListJudgement::Judged))
 }
 
 /// Like [`select`], for devices of a policy test: they are few, and say nothing about whose export a data file is.
@@ -128,7 +130,7 @@ pub fn select_stated(
 ) -> Result<Selections, Vec<Diagnostic>> {
     let program = compile::compile(policy, now);
     let sources = Joined::new(policy, &program, snapshot, hunting)?;
-    Ok(evaluate::evaluate(policy, &program, snapshot, sources, now))
+    Ok(evaluate::evaluate(policy, &program, snapshot, sources, now, evaluate::ListJudgement::Stated))
 }
 
 /// Lookups and hunting results, joined to the devices.

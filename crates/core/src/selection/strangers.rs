@@ -1,13 +1,18 @@
-//! Lookups and hunting results that match no device of the inventory: another tenant's export, or the wrong column.
+//! Lookups, hunting results and lists that match no device of the inventory: another tenant's export, or the wrong column.
 //!
 //! Finds them; `evaluate` handles what depends on them.
 
-use super::compile::Program;
+use std::sync::Arc;
+
+use super::compile::{Leaf, Program};
 use super::hunting::HuntedRows;
+use super::leaves::{self, LeafInputs, UnknownList};
+use super::mentions::names_devices;
 use super::{HuntingResults, Join};
+use crate::device::Field;
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{DeviceSet, Snapshot};
-use crate::policy::{Lookup, Policy};
+use crate::policy::{Lookup, Policy, Test, TextList};
 
 /// The number of rows from which a source that matches nothing is an error. Fewer rows can match nothing by chance, and are
 /// unknown.
@@ -86,6 +91,46 @@ pub(super) fn find(
         ));
     }
     if faults.is_empty() { Ok(found) } else { Err(faults) }
+}
+
+/// Lists from files, of ids or names, of which no value is a device that was read, each once for a field, and warnings about them.
+/// With no device read, or none that has the field, there is no verdict.
+pub(super) fn lists(
+    world: &LeafInputs<'_>,
+    leaves: &[Leaf<'_>],
+    sets: &[DeviceSet],
+) -> (Vec<UnknownList>, Vec<Diagnostic>) {
+    let (mut unknown, mut findings): (Vec<UnknownList>, Vec<Diagnostic>) = Default::default();
+    let silent = leaves.iter().zip(sets).filter(|(leaf, set)| set.is_empty() && names_devices(leaf.field));
+    for (leaf, _) in silent {
+        let Test::Text(TextList { values, file: Some(file) }) = leaf.test else { continue };
+        let is_told = |known: &UnknownList| known.field == leaf.field && known.list == *file;
+        if file.is_unlisted_ok || values.is_empty() || unknown.iter().any(is_told) {
+            continue;
+        }
+        let devices = having(world, leaf.field);
+        if devices.is_empty() {
+            continue;
+        }
+        let message = format!(
+            "{} of `{}` is the `{}` of a device",
+            none_of(values.len(), "value"),
+            file.written,
+            leaf.field.name()
+        );
+        let finding = Diagnostic::warning("W0303", file.span, message).label("matches no device");
+        findings.push(finding.help(
+            "what the list selects is unknown, and nothing is written that depends on it; if its values need not be devices here, write `inFile: { file: …, unlisted: ok }`",
+        ));
+        unknown.push(UnknownList { field: leaf.field, list: file.clone(), devices: Arc::new(devices) });
+    }
+    (unknown, findings)
+}
+
+/// The devices that have a field.
+fn having(world: &LeafInputs<'_>, field: Field) -> DeviceSet {
+    let mut found = leaves::evaluate(world, &[Leaf { field, test: &Test::Exists(true) }]).sets;
+    found.pop().unwrap_or_else(|| DeviceSet::new(world.snapshot.len()))
 }
 
 fn noun(lookup: &Lookup) -> &'static str {

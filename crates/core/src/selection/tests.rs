@@ -384,7 +384,12 @@ fn lookups_join_without_case_and_report_keys_without_a_device() {
 fn values_of_a_list_file_that_no_device_has_are_reported() {
     let snapshot = fleet(&[json!({"computerDnsName": "WEB1", "osPlatform": "ubuntu"})]);
     let values: Arc<[String]> = strings(&["web1", "web2", "Ubuntu", "web3", "web4", "web5"]).into();
-    let file = ListFile { written: "hosts.txt".into(), source: "hosts.txt".into() };
+    let file = ListFile {
+        written: "hosts.txt".into(),
+        source: "hosts.txt".into(),
+        is_unlisted_ok: false,
+        span: SPAN,
+    };
     let from_file = || Test::Text(TextList { values: values.clone(), file: Some(file.clone()) });
     let policy =
         policy(vec![field(Field::ComputerDnsName, from_file()), field(Field::OsPlatform, from_file())]);

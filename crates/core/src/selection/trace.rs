@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::superseded::is_kept_over;
-use super::{HuntingResults, Selections, address, hunting};
+use super::{HuntingResults, Selections, address, hunting, leaves};
 use crate::device::{Field, Kind};
 use crate::diagnostic::Span;
 use crate::inventory::{Row, Snapshot, Stored};
@@ -90,7 +90,10 @@ impl Tracer<'_> {
             SelectorKind::Field { field, test } => {
                 let label = format!("{} {}", self.name(*field), condition(test));
                 let holds = self.holds(*field, test);
-                if self.is_unknown(*field) {
+                if self.reads_unknown_list(*field, test) {
+                    let actual = "a list of which no value is a device".to_owned();
+                    (label, None, Some(actual), Vec::new())
+                } else if self.is_unknown(*field) {
                     (label, None, Some("a value that nobody knows".to_owned()), Vec::new())
                 } else if !holds && self.is_garbled(*field, test) {
                     let actual = self.actual(*field).unwrap_or_default();
@@ -156,6 +159,12 @@ impl Tracer<'_> {
             }
             field => field.name().to_owned(),
         }
+    }
+
+    /// Whether it is unknown what a list selects. A device without the field is not on it.
+    fn reads_unknown_list(&self, field: Field, test: &Test) -> bool {
+        let mut lists = self.selections.unknown_lists.iter();
+        lists.any(|(of, list)| *of == field && leaves::reads(test, list)) && self.text(field).is_some()
     }
 
     fn text(&self, field: Field) -> Option<&str> {

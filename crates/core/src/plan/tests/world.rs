@@ -171,6 +171,7 @@ impl World {
             idle_selectors: Vec::new(),
             undecided: BTreeMap::new(),
             unknown_queries: Vec::new(),
+            unknown_lists: Vec::new(),
             findings: Vec::new(),
         }
     }

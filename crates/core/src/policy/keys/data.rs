@@ -85,4 +85,9 @@ pub(in crate::policy) static IN_FILE: &[MappingKey] = &[
         "Whether it may hold no rows; without it that is an error, and nothing is taken away.",
     ),
     key("where", Shape::Named(&Shape::Text), "Only rows whose columns hold exactly these texts."),
+    key(
+        "unlisted",
+        Shape::Words(&["ok"]),
+        "`ok`: its values need not be devices here. Without it, what a list of ids or names of which none is a device selects is unknown.",
+    ),
 ];

@@ -104,3 +104,44 @@ fn an_address_that_is_none_leaves_open_what_it_would_meet() {
     let traced = trace(&policy, &snapshot, &selections, &results, now(), &policy.rules[0].select, Row(0));
     assert_eq!((traced.holds, traced.actual.as_deref()), (None, Some("10.0.0.999, which is no address")));
 }
+
+#[test]
+fn a_list_of_which_no_value_is_a_device_says_nothing_unless_it_need_not() {
+    let snapshot = named(&["web1", "db1", ""]);
+    let listed = |values: &[&str], is_unlisted_ok: bool| {
+        let source: std::sync::Arc<str> = "l.txt".into();
+        let file = ListFile { written: source.clone(), source, is_unlisted_ok, span: SPAN };
+        Test::Text(TextList { values: strings(values).into(), file: Some(file) })
+    };
+    let of = |values: &[&str], is_unlisted_ok: bool| {
+        let test = || field(Field::DeviceName, listed(values, is_unlisted_ok));
+        let policy = policy(vec![test(), not(test())]);
+        let selections = run(&policy, &snapshot);
+        let results = HuntingResults::default();
+        for row in snapshot.rows() {
+            let traced =
+                trace(&policy, &snapshot, &selections, &results, now(), &policy.rules[0].select, row);
+            let undecided = selections.undecided.get(&0).is_some_and(|set| set.contains(row));
+            assert_eq!(traced.holds, (!undecided).then(|| selections.rules[0].contains(row)));
+        }
+        let rows = |set: &DeviceSet| set.iter().map(|row| row.0).collect::<Vec<_>>();
+        let codes: Vec<&str> = selections.findings.iter().map(|finding| finding.code).collect();
+        (selections.rules.iter().map(rows).collect::<Vec<_>>(), selections.undecided.len(), codes)
+    };
+    assert_eq!(
+        of(&["web1\\ndb1"], false),
+        (vec![vec![], vec![2]], 2, vec!["W0303"]),
+        "the nameless one is on no list"
+    );
+    assert_eq!(of(&["web1\\ndb1"], true), (vec![vec![], vec![0, 1, 2]], 0, vec![]));
+    assert_eq!(of(&["gone", "web1"], false), (vec![vec![0], vec![1, 2]], 0, vec![]));
+    let policy = policy(vec![field(Field::OsPlatform, listed(&["BeOS"], false))]);
+    assert!(run(&policy, &snapshot).undecided.is_empty(), "a platform names no device");
+    let stated = select_stated(
+        &Policy { rules: policy.rules.clone(), ..Policy::default() },
+        &snapshot,
+        &HuntingResults::default(),
+        now(),
+    );
+    assert!(stated.unwrap().undecided.is_empty());
+}
