@@ -3,7 +3,6 @@
 //!
 //! Knows no format except that of lists in parts.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -29,8 +28,9 @@ pub struct StrictValue(pub Value);
 /// # Errors
 /// Text that is not JSON, JSON of another form, and an object with a repeated key.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
-    serde_json::from_slice::<Unrepeated>(bytes)?;
-    serde_json::from_slice(bytes)
+    let StrictValue(value) = serde_json::from_slice(bytes)?;
+    // A value no longer knows where it stood: only the text says in which line it is of another form.
+    T::deserialize(value).or_else(|_| serde_json::from_slice(bytes))
 }
 
 impl<'de> Deserialize<'de> for StrictValue {
@@ -106,66 +106,6 @@ fn repeated<E: serde::de::Error>(key: &str) -> E {
     E::custom(format_args!("the key `{}` stands twice in one object", visible(&cut)))
 }
 
-/// Like [`StrictValue`], without keeping the value.
-struct Unrepeated;
-
-impl<'de> Deserialize<'de> for Unrepeated {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unrepeated, D::Error> {
-        deserializer.deserialize_any(UnrepeatedVisitor)
-    }
-}
-
-struct UnrepeatedVisitor;
-
-impl<'de> Visitor<'de> for UnrepeatedVisitor {
-    type Value = Unrepeated;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Unrepeated, E> {
-        Ok(Unrepeated)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Unrepeated, E> {
-        Ok(Unrepeated)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Unrepeated, E> {
-        Ok(Unrepeated)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Unrepeated, E> {
-        Ok(Unrepeated)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Unrepeated, E> {
-        Ok(Unrepeated)
-    }
-
-    fn visit_unit<E>(self) -> Result<Unrepeated, E> {
-        Ok(Unrepeated)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unrepeated, A::Error> {
-        while items.next_element::<Unrepeated>()?.is_some() {}
-        Ok(Unrepeated)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unrepeated, A::Error> {
-        let mut keys: HashSet<String> = HashSet::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            if keys.contains(&key) {
-                return Err(repeated(&key));
-            }
-            entries.next_value::<Unrepeated>()?;
-            keys.insert(key);
-        }
-        Ok(Unrepeated)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -195,5 +135,20 @@ mod tests {
         let expected: Value = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::from_str::<StrictValue>(text).unwrap().0, expected);
         assert_eq!(from_slice::<Value>(text.as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_of_another_form_is_told_with_its_place() {
+        type Counts = BTreeMap<String, BTreeMap<String, u8>>;
+        for text in
+            ["{\n \"a\": { \"b\": \"x\" }}", "{\n \"a\": { \"b\": 256 }}", "{\n \"a\": [1]}", "{\"a\":{}} x"]
+        {
+            let told = from_slice::<Counts>(text.as_bytes()).unwrap_err().to_string();
+            assert_eq!(told, serde_json::from_str::<Counts>(text).unwrap_err().to_string());
+        }
+        let deep = "[".repeat(200);
+        let told = from_slice::<Value>(deep.as_bytes()).unwrap_err().to_string();
+        assert!(told.starts_with("recursion limit exceeded"), "{told}");
+        assert_eq!(from_slice::<Counts>(br#"{"a":{"b":7}}"#).unwrap()["a"]["b"], 7);
     }
 }
