@@ -70,6 +70,7 @@ fn rest(args: &ApplyArgs, run: String) -> ApplyArgs {
 async fn apply_once(context: &Context, args: &ApplyArgs) -> Result<Applied, Failure> {
     let reports = Reports::new(context, &args.report)?;
     let applied = apply_reported(context, args, &reports).await;
+    let applied = applied.map_err(|failure| context.stop_in(failure));
     applied.map_err(|failure| reports.unplanned(context, Subject::Applied, args.report.ci, failure))
 }
 

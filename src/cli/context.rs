@@ -10,6 +10,7 @@ use mdetag::store::backend::StatePlace;
 use mdetag::store::path_text::shown;
 use mdetag::store::state::SANDBOX;
 use mdetag::store::{regular_file, repository, state};
+use mdetag_core::apply::StopReason;
 use mdetag_core::diagnostic::{Diagnostic, Source, Sources};
 use mdetag_core::plan::{Options, TenantReference, ValueRoute};
 use mdetag_core::policy::settings::{self, Profile, Settings};
@@ -17,6 +18,7 @@ use mdetag_core::policy::{self, MAX_BYTES};
 use mdetag_core::probe::KnownService;
 use mdetag_core::report::escape::terminal;
 use mdetag_core::time::{Clock, Timestamp};
+use tokio::sync::watch;
 
 use super::args::{Command, Global};
 use super::console::Console;
@@ -43,6 +45,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// When the command started; time limits count from here, including reading.
     pub started: Timestamp,
+    /// What asked the command to stop, for waits that nothing else can end.
+    pub stopping: Arc<watch::Sender<Option<StopReason>>>,
     /// The content of `mdetag.yaml`, or the defaults.
     pub settings: Settings,
     /// The folder of `mdetag.yaml`, if there is one: its paths are relative to it.
@@ -105,6 +109,7 @@ impl Context {
             console,
             clock: Arc::new(SystemClock),
             started: SystemClock.now(),
+            stopping: Arc::new(watch::Sender::new(None)),
             settings,
             settings_folder,
             folder,
@@ -117,6 +122,18 @@ impl Context {
             service: KnownService::default(),
             local,
         })
+    }
+
+    /// The stop that a failure is: a list of the state that was given up because the command was asked to stop.
+    pub fn stop_in(&self, failure: Failure) -> Failure {
+        let endless =
+            self.store.get().and_then(|opened| opened.as_ref().ok()).and_then(|store| store.endless());
+        let stop = endless.filter(|endless| failure.message.contains(&endless.why));
+        match stop.and_then(|endless| endless.stopped_by) {
+            Some(StopReason::Deadline) => Failure::out_of_time(),
+            Some(_) => Failure::stopped(),
+            None => failure,
+        }
     }
 
     /// Lets go of something large where nothing but the end of the command is left. The process gives its memory back at once;

@@ -63,7 +63,7 @@ pub async fn wait_for(context: &Context, args: &ApplyArgs, next: &NextWave) -> R
     if !waits_for(context, args, next) {
         return Ok(false);
     }
-    let mut signals = signals::listen();
+    let mut signals = signals::listen(context);
     loop {
         let now = context.clock.now();
         if now >= next.until {

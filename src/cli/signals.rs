@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mdetag_core::apply::StopReason;
 use mdetag_core::time::{Clock, Timestamp};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -22,11 +23,15 @@ pub struct StopConditions {
 impl StopConditions {
     /// Listens from now on. A time limit counts from the start of the command.
     pub fn listen(context: &Context, limit: Option<Duration>) -> StopConditions {
-        StopConditions {
-            signals: listen(),
-            deadline: limit.map(|limit| context.started.plus(limit)),
-            clock: context.clock.clone(),
+        let deadline = limit.map(|limit| context.started.plus(limit));
+        if let Some(deadline) = deadline {
+            let (left, stopping) = (deadline.since(context.clock.now()), context.stopping.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(left).await;
+                stopping.send_replace(Some(StopReason::Deadline));
+            });
         }
+        StopConditions { signals: listen(context), deadline, clock: context.clock.clone() }
     }
 
     /// Does some work before the first call, unless a signal or the time limit ends it.
@@ -83,11 +88,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// One message per signal, from now on; none is lost in between. After the second the process ends, whatever it waits for: a
 /// hanging disk must not keep it alive.
 #[expect(clippy::exit, reason = "whatever waits cannot be told, so the process ends without it")]
-pub fn listen() -> UnboundedReceiver<()> {
+pub fn listen(context: &Context) -> UnboundedReceiver<()> {
     let (sender, receiver) = unbounded_channel();
     let mut signals = Signals::new();
+    let stopping = context.stopping.clone();
     tokio::spawn(async move {
         signals.next().await;
+        stopping.send_replace(Some(StopReason::Signal));
         // Even without a receiver, the second signal must end the process.
         let _ = sender.send(());
         signals.next().await;

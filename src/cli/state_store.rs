@@ -126,6 +126,7 @@ pub fn opened(context: &Context, address: &StoreAddress) -> Result<Arc<ObjectBuc
             .collect();
         let objects =
             backend::connect(address, &variables, &context.clock).map_err(|error| error.to_string())?;
+        objects.heed(context.stopping.subscribe());
         backend::probe(&objects).map_err(|error| error.to_string())?;
         Ok(objects)
     };

@@ -182,7 +182,7 @@ impl<'a> All<'a> {
         let out_dir = self.report.results.out_dir.as_deref();
         let open = |name: &String| out_dir.map(|dir| Folder::open(dir, name)).transpose();
         // A signal that stops the running tenants must not start the next ones. Read-only commands end by themselves.
-        let mut signals = (self.command == Subject::Applied).then(signals::listen);
+        let mut signals = (self.command == Subject::Applied).then(|| signals::listen(context));
         let mut is_stopping = move || signals.as_mut().is_some_and(|signals| signals.try_recv().is_ok());
         let mut is_stopped = false;
         // Never more at the same time, so that memory does not grow with the number of tenants.

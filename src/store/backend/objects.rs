@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
@@ -24,6 +24,7 @@ use object_store::{
 use mdetag_core::time::{Clock, Timestamp};
 
 use super::fault::fault;
+use super::listing::{self, EndlessList, StopSign};
 use super::{OwnClock, StoreAddress};
 
 /// The most objects that are read or removed at the same time.
@@ -31,12 +32,6 @@ const SIDE_BY_SIDE: usize = 32;
 
 /// The largest object that is changed under a condition: the pending changes of a million devices take a quarter of it.
 const MOST_CELL: u64 = 1 << 30;
-
-/// The time limit of listing a folder, which takes a page per thousand objects.
-const LONGEST_LIST: Duration = Duration::from_secs(60);
-
-/// The most objects in a folder: ten years of a run every five minutes, with all parts of their journals.
-const MOST_KEYS: usize = 5_000_000;
 
 /// A version of an object.
 #[derive(Clone, Debug)]
@@ -123,8 +118,10 @@ pub struct ObjectBucket {
     traffic: Arc<Traffic>,
     address: StoreAddress,
     clock: OwnClock,
-    /// Why no further list is requested.
-    endless: OnceLock<String>,
+    /// Why no list is asked for any more.
+    endless: OnceLock<EndlessList>,
+    /// Says that the command is asked to stop, and by what.
+    stopping: OnceLock<StopSign>,
 }
 
 impl ObjectBucket {
@@ -146,12 +143,23 @@ impl ObjectBucket {
         let traffic = Arc::new(Traffic::default());
         let watched = CountingConnector { traffic: traffic.clone(), clock: OwnClock(clock.clone()) };
         let store = open(watched).map_err(|error| fault(&error, &address, 0))?;
-        let (clock, endless) = (OwnClock(clock), OnceLock::new());
-        Ok(ObjectBucket { store, runtime: Some(runtime), traffic, address, clock, endless })
+        let (clock, endless, stopping) = (OwnClock(clock), OnceLock::new(), OnceLock::new());
+        Ok(ObjectBucket { store, runtime: Some(runtime), traffic, address, clock, endless, stopping })
     }
 
     pub fn address(&self) -> &StoreAddress {
         &self.address
+    }
+
+    /// Ends lists soon after this says that the command is asked to stop.
+    pub fn heed(&self, stopping: StopSign) {
+        // The first one counts: a command has one.
+        let _ = self.stopping.set(stopping);
+    }
+
+    /// The list that was given up, if one was.
+    pub fn endless(&self) -> Option<&EndlessList> {
+        self.endless.get()
     }
 
     /// Requests sent and bytes written so far.
@@ -170,12 +178,16 @@ impl ObjectBucket {
     /// The store does not answer, or refuses.
     pub fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
         let (store, folder) = (self.store.clone(), Key::from(folder));
-        // A command lists several folders: after one list without an end, no further one is awaited.
-        if let Some(why) = self.endless.get() {
-            return Err(Error::other(why.clone()));
+    /// Why no further list is requested.
+        if let Some(endless) = self.endless.get() {
+            return Err(Error::other(endless.why.clone()));
         }
-        let listed = self.wait(async move { whole_list(store.list(Some(&folder)), LONGEST_LIST).await })?;
-        listed.map_err(|why| Error::other(self.endless.get_or_init(|| why).clone()))
+        let stopping = self.stopping.get().cloned();
+        let listed =
+            self.wait(
+                async move { listing::whole(store.list(Some(&folder)), listing::LONGEST, stopping).await },
+            )?;
+        listed.map_err(|endless| Error::other(self.endless.get_or_init(|| endless).why.clone()))
     }
 
     /// Several objects, in this order; each may have at most `most` bytes.
@@ -250,27 +262,6 @@ impl ObjectBucket {
 }
 
 /// The keys of a listing with their sizes, sorted. Each request has its own time limit; this one is for all together, because a
-/// store may always name one more page. `Err` says in which way the list has no end.
-async fn whole_list(
-    mut listing: impl Stream<Item = object_store::Result<ObjectMeta>> + Unpin,
-    longest: Duration,
-) -> object_store::Result<std::result::Result<Vec<(String, u64)>, String>> {
-    let read = async {
-        let mut keys = Vec::new();
-        while let Some(meta) = listing.try_next().await? {
-            keys.push((meta.location.to_string(), meta.size));
-            if keys.len() > MOST_KEYS {
-                return Ok(Err(format!("the store's list has more than {MOST_KEYS} objects")));
-            }
-        }
-        keys.sort_unstable();
-        Ok(Ok(keys))
-    };
-    let late = |_| Ok(Err(format!("the store's list did not end within {} s", longest.as_secs())));
-    tokio::time::timeout(longest, read).await.unwrap_or_else(late)
-}
-
-/// The whole object; `None` if it has more bytes, whatever size the store stated.
 async fn whole(
     store: Arc<dyn ObjectStore>,
     key: Key,
@@ -391,22 +382,6 @@ pub(super) mod tests {
         fn now(&self) -> Timestamp {
             Timestamp::EPOCH
         }
-    }
-
-    #[tokio::test]
-    async fn a_list_that_never_ends_is_given_up() {
-        let limit = Duration::from_millis(1);
-        let listed = whole_list(stream::pending(), limit).await;
-        assert!(listed.unwrap().unwrap_err().contains("did not end within"));
-        let meta = ObjectMeta {
-            location: Key::from("a"),
-            last_modified: Default::default(),
-            size: 1,
-            e_tag: None,
-            version: None,
-        };
-        let listed = whole_list(stream::iter([Ok(meta)]), Duration::from_secs(60)).await.unwrap();
-        assert_eq!(listed.unwrap(), [("a".to_owned(), 1)]);
     }
 
     #[test]
