@@ -326,8 +326,8 @@ mod tests {
             if count == self.stop_at {
                 self.signals.send(()).unwrap();
             }
-            let state =
-                DeviceState { id: device.clone(), tags: Vec::new(), value: Some(value.word().into()) };
+            let (id, value) = (device.clone(), Some(value.word().into()));
+            let state = DeviceState { id, tags: Vec::new(), has_tag_list: true, value };
             Box::pin(async move {
                 tokio::time::sleep(Duration::from_secs(if self.is_mute { 90 } else { 1 })).await;
                 Reply::Answered { devices: vec![state] }

@@ -91,8 +91,10 @@ fn owed_no_more(around: &LostTagContext<'_>) -> OwedNoMore {
     let mut known = OwedNoMore::default();
     let lost = repairs::lost_tags(before(around)).into_iter();
     for ChangeOutcome { key, .. } in lost.filter(|lost| lost.outcome != Outcome::Done) {
-        // A device that was not read proves nothing.
-        if around.owed.contains_key(&key) || around.snapshot.find(&key.device).is_none() {
+        // A device that was not read, or came without its tags, says nothing.
+        let row = around.snapshot.find(&key.device);
+        let is_told = row.is_some_and(|row| around.snapshot.has_tag_list(row));
+        if around.owed.contains_key(&key) || !is_told {
             continue;
         }
         let is_back = shows(around, &key);

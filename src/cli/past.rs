@@ -246,7 +246,8 @@ pub fn keep(context: &Context, source: &Source, plan: &Plan, owed: &BTreeMap<Cha
         tracing::warn!(%error, "cannot keep which changes are pending");
     }
     let visibility = visibility(context, source);
-    let shows = |key: &ChangeKey| snapshot.find(&key.device).map(|_| shows(snapshot, key, case));
+    let tells = |key: &ChangeKey| snapshot.find(&key.device).filter(|row| snapshot.has_tag_list(*row));
+    let shows = |key: &ChangeKey| tells(key).map(|_| shows(snapshot, key, case));
     if let Err(error) = owed_file::keep(state, read_at, visibility, owed, &shows) {
         tracing::warn!(%error, "cannot keep which tags are owed");
     }
@@ -261,6 +262,9 @@ fn visibility(context: &Context, source: &Source) -> Duration {
 /// Whether the list shows a change. A removal must match the exact spelling.
 fn shows(snapshot: &Snapshot, key: &ChangeKey, case: TagCase) -> bool {
     let Some(row) = snapshot.find(&key.device) else { return false };
+    if !matches!(key.what, ChangeWhat::Value(_)) && !snapshot.has_tag_list(row) {
+        return false;
+    }
     let mut tags = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag));
     match &key.what {
         ChangeWhat::Add(tag) => tags.any(|live| case.key(live) == case.key(tag)),

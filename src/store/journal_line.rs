@@ -260,7 +260,7 @@ fn written(line: &Line) -> WrittenLine {
             };
             return WrittenLine { kind: LineKind::Run, at: *at, body };
         }
-        Line::Before { at, device: DeviceState { id, tags, value } } => {
+        Line::Before { at, device: DeviceState { id, tags, value, .. } } => {
             let (devices, tags, value) = (vec![id.clone()], Some(tags.clone()), value.clone());
             let body = LineBody { devices, tags, value, ..LineBody::default() };
             return WrittenLine { kind: LineKind::Before, at: *at, body };
@@ -352,7 +352,10 @@ fn read(written: WrittenLine) -> Option<Line> {
         }
         LineKind::Before => {
             let id = body.devices.first()?.clone();
-            Line::Before { at, device: DeviceState { id, tags: body.tags?, value: body.value } }
+            Line::Before {
+                at,
+                device: DeviceState { id, tags: body.tags?, has_tag_list: true, value: body.value },
+            }
         }
         LineKind::Closed => {
             Line::Closed(Closing { at, is_complete: body.complete?, reason: body.text.unwrap_or_default() })

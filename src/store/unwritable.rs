@@ -49,6 +49,14 @@ pub struct DeviceStatus {
     pub health: Option<String>,
 }
 
+impl DeviceStatus {
+    /// Whether a later status differs. A word that a read leaves out is no change.
+    fn has_changed(&self, later: &DeviceStatus) -> bool {
+        let differs = |was: &Option<String>, is: &Option<String>| is.is_some() && is != was;
+        differs(&self.onboarding, &later.onboarding) || differs(&self.health, &later.health)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct RecordKey {
     device: Arc<str>,
@@ -97,7 +105,7 @@ pub fn current(
         let Some(beyond) = refusals.count.checked_sub(REFUSALS) else { continue };
         let days = 1u32.checked_shl(beyond).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
         let until = refusals.newest.plus(DAY * days);
-        if now >= until || status(&key.device) != refusals.status {
+        if now >= until || refusals.status.has_changed(&status(&key.device)) {
             continue;
         }
         let unwritable = Unwritable { action: key.action, tag: key.tag, reason: refusals.reason, until };
@@ -257,6 +265,9 @@ mod tests {
         assert!(is_held(84 + 95) && !is_held(84 + 96));
         let onboarded = |_: &str| DeviceStatus { onboarding: Some("Onboarded".into()), health: None };
         assert!(current(&state, hour(85), &onboarded).is_empty(), "its status changed");
+        keep(&state, "y", hour(86), &[ended("d1", "t", Outcome::Refused)], &onboarded, TagCase::Exact)
+            .unwrap();
+        assert!(is_held(87), "a read that leaves the status out shows no change");
         keep(&state, "x", hour(90), &[ended("d1", "t", Outcome::Done)], &none, TagCase::Exact).unwrap();
         assert!(!is_held(90));
     }

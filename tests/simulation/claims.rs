@@ -413,6 +413,18 @@ fn what_an_empty_answer_does_not_prove_is_read_again_once() {
 }
 
 #[test]
+fn a_list_that_is_read_again_without_tags_and_values_proves_nothing() {
+    let wish =
+        Wish { add: &["Tier0"], remove: &["env/old"], has: &["env/old"], value: true, ..Wish::default() };
+    let faults = Faults { empty_bodies: true, silent_list: 1_000, ..Faults::default() };
+    let fared = apply(&[wish; 3], faults);
+    let unproven = (fared.count(Outcome::Unknown), fared.count(Outcome::NotAttempted));
+    assert_eq!(unproven, (6, 3), "{:?}", fared.errors);
+    let says = |words: &str| fared.errors.iter().any(|error| error.contains(words));
+    assert!(says("shows it without its tags") && says("shows it without a value"), "{:?}", fared.errors);
+}
+
+#[test]
 fn a_call_limit_stops_early_and_names_the_rest() {
     let (plan, service) = fleet(&values(50), Faults::default());
     let fared = apply_with(plan, service, RunOptions { max_calls: Some(20), ..RunOptions::default() });

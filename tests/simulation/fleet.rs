@@ -60,7 +60,7 @@ impl Fleet {
         let (mut bulk_forbidden, mut value_forbidden, mut value_held) = (0, 0, 0);
         for _ in 0..1 + pick(3) {
             let rate = [10, 60, 200][pick(3) as usize];
-            match pick(26) {
+            match pick(27) {
                 0 => faults.throttled = rate,
                 1 => faults.failing = 2 * rate,
                 2 => faults.applied_but_failing = 2 * rate,
@@ -92,6 +92,7 @@ impl Fleet {
                     (held, faults.returns_after) = (1 + pick(size / 2), [1, 600, 86_400][pick(3) as usize]);
                 }
                 24 => (faults.throttled, faults.waits_long, faults.retry_after) = (rate / 10, true, true),
+                25 => faults.silent_list = 5 * rate,
                 _ => (value_forbidden, value_held) = (1 + pick(size / 4 + 1), 1 + pick(size / 4 + 1)),
             }
         }
@@ -100,8 +101,8 @@ impl Fleet {
         }
         let makes_one_of_two = faults.folds_removals || faults.trims || faults.long_tag == LongTag::Cut;
         if faults.patch_wipes || makes_one_of_two || faults.patch_loses.is_some() {
-            // If an answer is silent and the list lags, nobody can see the loss.
-            faults.visible_after = 0;
+            // If an answer is silent and the list lags or is silent too, nobody can see the loss.
+            (faults.visible_after, faults.silent_list) = (0, 0);
         }
         let mut plan = Plan {
             tags: TAGS.iter().chain(&OTHERS).map(|tag| Arc::from(*tag)).collect(),

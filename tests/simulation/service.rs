@@ -96,6 +96,8 @@ pub(crate) struct Faults {
     /// A removed registry tag returns after this many seconds; 0: at once.
     pub(crate) returns_after: u64,
     pub(crate) visible_after: u64,
+    /// How many of a thousand devices a list that is read again shows without their tags and value.
+    pub(crate) silent_list: u64,
     /// 400 for this tag, whatever the devices.
     pub(crate) refused_tag: Option<&'static str>,
     /// 403 on every write.
@@ -334,7 +336,8 @@ impl Service {
 
     fn state(&self, id: &Arc<str>) -> DeviceState {
         let device = &self.devices[id];
-        DeviceState { id: id.clone(), tags: device.tags.clone(), value: Some(device.value.as_str().into()) }
+        let (tags, value) = (device.tags.clone(), Some(device.value.as_str().into()));
+        DeviceState { id: id.clone(), tags, has_tag_list: true, value }
     }
 
     fn change(&mut self, id: &Arc<str>, call: &Call, now: Timestamp) -> Option<Reply> {
@@ -413,7 +416,17 @@ impl Service {
         let (id, device) = self.devices.get_key_value(id).filter(|(_, device)| !device.is_gone)?;
         let old = device.shown.iter().find(|(until, ..)| *until > now);
         let (tags, value) = old.map_or((&device.tags, &device.value), |(_, tags, value)| (tags, value));
-        Some(DeviceState { id: id.clone(), tags: tags.clone(), value: Some(value.as_str().into()) })
+        let (tags, value) = (tags.clone(), Some(value.as_str().into()));
+        Some(DeviceState { id: id.clone(), tags, has_tag_list: true, value })
+    }
+
+    /// The device as a list shows it that is read again while calls are under way.
+    pub(crate) fn listed_again(&mut self, id: &str, now: Timestamp) -> Option<DeviceState> {
+        let listed = self.listed(id, now)?;
+        if self.faults.silent_list > 0 && self.hits(self.faults.silent_list) {
+            return Some(DeviceState { tags: Vec::new(), has_tag_list: false, value: None, ..listed });
+        }
+        Some(listed)
     }
 
     /// The origins of the tags, as hunting would report them.

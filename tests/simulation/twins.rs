@@ -1,5 +1,7 @@
 //! Twins: tags that differ by what the service folds, trims or truncates, and that disappear together.
 
+use mdetag_core::apply::resume::LostTag;
+
 use super::*;
 
 #[test]
@@ -37,6 +39,28 @@ fn a_twin_goes_last_and_what_it_takes_along_is_put_back() {
     assert_eq!(actions, ["+Tier0", "-old", "-tier0", "+Tier0"]);
     assert_eq!((fared.count(Outcome::Done), fared.repairs), (3, 1));
     assert_eq!(fared.tags(0), ["x", "Tier0"]);
+}
+
+#[test]
+fn a_tag_that_goes_along_once_more_after_it_was_put_back_is_put_back_once_more() {
+    // An earlier part of the run took the tag along, and the plan of this part was made without it.
+    let wish = Wish { add: &["Tier0"], remove: &["EU "], ..Wish::default() };
+    let (plan, service) = fleet(&[wish], Faults { trims: true, ..Faults::default() });
+    let mut world = World::new(service, Limits::default(), 1);
+    let plan = safe(plan);
+    let mut run = Run::new(&plan, &[], RunOptions::default(), world.now);
+    let device = world.service.devices.keys().next().expect("a device").clone();
+    let entries = run.restore(&[LostTag { device, tag: "EU".into() }], world.now);
+    world.journal.extend(entries);
+    assert!(world.play(&mut run, usize::MAX));
+    let action = |(_, call): &(_, Call)| match call {
+        Call::BulkTag { tag, action, .. } => format!("{action:?} {tag}"),
+        _ => String::new(),
+    };
+    let actions: Vec<String> = world.sent.iter().map(action).collect();
+    assert_eq!(actions.last().map(|last| &**last), Some("Add EU"), "{actions:?}");
+    let device = world.service.devices.values().next().expect("a device");
+    assert!(device.tags.iter().any(|tag| **tag == *"EU"), "{:?}", device.tags);
 }
 
 #[test]

@@ -198,7 +198,8 @@ impl World {
             Event::IsReread => {
                 let now = self.now;
                 let service = std::cell::RefCell::new(&mut self.service);
-                let observed = |id: &str| -> Option<DeviceState> { service.borrow_mut().listed(id, now) };
+                let observed =
+                    |id: &str| -> Option<DeviceState> { service.borrow_mut().listed_again(id, now) };
                 run.verify(&observed, true, now)
             }
         };
@@ -226,7 +227,7 @@ impl World {
     /// Tags that calls without an answer removed by accident.
     pub(crate) fn lost(&mut self, plan: &Plan) -> Vec<LostTag> {
         let (now, service) = (self.now, std::cell::RefCell::new(&mut self.service));
-        lost_tags(plan, &self.journal, &|id| service.borrow_mut().listed(id, now))
+        lost_tags(plan, &self.journal, &|id| service.borrow_mut().listed_again(id, now))
     }
 
     /// The remaining work of a resumed run: the plan without changes that the list already shows. Also returns the settled

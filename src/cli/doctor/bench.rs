@@ -103,6 +103,13 @@ impl ProbeContext<'_> {
         };
         self.check(&snapshot).await?;
         let row = Row(0);
+        if !snapshot.has_tag_list(row) {
+            return Err(Failure::usage(format!(
+                "the service does not say which tags `{}` has",
+                terminal(named)
+            ))
+            .help("nothing was written: a probe must know the tags that it may not lose"));
+        }
         let id = snapshot.id(row);
         let name = snapshot.text(Field::ComputerDnsName, row);
         let shown = match name {

@@ -83,7 +83,8 @@ pub fn unfinished(bench: &ProbeContext<'_>, device: Option<&str>) -> Result<Opti
 }
 
 fn state_of(subject: &Subject) -> DeviceState {
-    DeviceState { id: subject.id.clone(), tags: subject.tags.clone(), value: subject.value.clone() }
+    let (id, tags, value) = (subject.id.clone(), subject.tags.clone(), subject.value.clone());
+    DeviceState { id, tags, has_tag_list: true, value }
 }
 
 fn asked(bench: &ProbeContext<'_>, before: &DeviceState, open: Option<&RecordedRun>) -> String {

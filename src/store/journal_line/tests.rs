@@ -40,7 +40,12 @@ fn lines() -> Vec<Line> {
         },
         Line::Before {
             at,
-            device: DeviceState { id: a.clone(), tags: vec![tag.clone()], value: Some("Normal".into()) },
+            device: DeviceState {
+                id: a.clone(),
+                tags: vec![tag.clone()],
+                has_tag_list: true,
+                value: Some("Normal".into()),
+            },
         },
         request(Call::BulkTag { tag: tag.clone(), action: TagAction::Remove, devices: Vec::new() }),
         request(bulk),

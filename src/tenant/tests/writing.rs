@@ -31,7 +31,8 @@ async fn a_bulk_call_goes_out_as_documented_and_its_devices_come_back() {
     let call = Call::BulkTag { tag: "T".into(), action: TagAction::Add, devices: vec!["a1".into()] };
     let reply = writer.send(&call).await;
     let tags: Vec<Arc<str>> = vec!["T".into()];
-    let devices = vec![DeviceState { id: "a1".into(), tags, value: Some("Normal".into()) }];
+    let devices =
+        vec![DeviceState { id: "a1".into(), tags, has_tag_list: true, value: Some("Normal".into()) }];
     assert_eq!(reply, Reply::Answered { devices });
     let sent = &fake.calls()[0];
     assert_eq!(

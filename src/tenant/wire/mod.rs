@@ -168,7 +168,12 @@ pub(super) fn devices(body: &[u8]) -> Result<Vec<DeviceState>, String> {
     let state = |entity: Entity| {
         // Unreadable tags prove nothing, least of all that one is gone.
         let Some(Tags::Texts(tags)) = entity.tags else { return None };
-        Some(DeviceState { id: text(entity.id?)?, tags, value: entity.value.and_then(text) })
+        Some(DeviceState {
+            id: text(entity.id?)?,
+            tags,
+            has_tag_list: true,
+            value: entity.value.and_then(text),
+        })
     };
     let rows = body.entities.unwrap_or_else(|| vec![one]).into_iter().filter_map(state);
     Ok(without_contradictions(rows.collect()))
@@ -333,7 +338,12 @@ mod tests {
             devices(br#"{"@odata.context":"x","id":"a","machineTags":["T"],"deviceValue":"High","n":1}"#);
         assert_eq!(
             one.unwrap(),
-            [DeviceState { id: "a".into(), tags: vec!["T".into()], value: Some("High".into()) }]
+            [DeviceState {
+                id: "a".into(),
+                tags: vec!["T".into()],
+                has_tag_list: true,
+                value: Some("High".into())
+            }]
         );
         let many =
             devices(br#"{"value":[{"id":"a","machineTags":[]},{"id":7},{"id":"b","machineTags":["T"]}]}"#);

@@ -93,8 +93,9 @@ impl Run<'_> {
         if !self.changes.is_waiting(change) {
             return;
         }
-        let (evidence, error) = match state {
-            Some(state) if self.changes.is_so(change, state) => {
+        let shown = state.and_then(|state| Some((state, self.changes.is_so(change, state)?)));
+        let (evidence, error) = match shown {
+            Some((_, true)) => {
                 self.changes.confirm(change, now);
                 let ChangeRow { device, what, .. } = *self.changes.get(change);
                 if matches!(what, Effect::Add(_)) {
@@ -102,10 +103,14 @@ impl Run<'_> {
                 }
                 return;
             }
-            Some(state) => {
+            Some((state, false)) => {
                 self.learn_tag(change, state);
                 (ReplyEvidence::Refuted, "the service accepted it, and its answer shows the old state")
             }
+            None if state.is_some() => (
+                ReplyEvidence::Accepted,
+                "the service accepted it, and its answer does not say what came of it",
+            ),
             None => {
                 (ReplyEvidence::Accepted, "the service accepted it, and its answer does not show the device")
             }
@@ -129,9 +134,13 @@ impl Run<'_> {
     pub(super) fn check_neighbours(&mut self, change: ChangeIndex, state: &DeviceState, now: Timestamp) {
         let ChangeRow { device, what, is_twin, .. } = *self.changes.get(change);
         self.check_watched(device, state, false, now);
+        if !state.has_tag_list {
+            return;
+        }
         let Effect::Remove(tag) = what else { return };
         self.note_missing(device, tag, state, now);
-        if !is_twin {
+        // The plan of a resumed run does not have what an earlier part of it took along and put back.
+        if !is_twin && !self.changes.put_back.contains_key(&device) {
             return;
         }
         let kept = self.changes.kept_twins(device, tag);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::device::DeviceValue;
 use crate::inventory::Snapshot;
-use crate::plan::{Lane, TagAction};
+use crate::plan::{ChangeWhat, Lane, TagAction};
 
 /// Number of a call within a run, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +62,8 @@ impl Call {
 pub struct DeviceState {
     pub id: Arc<str>,
     pub tags: Vec<Arc<str>>,
+    /// Whether it came with a list of tags, be it empty. Without one nothing is known of its tags.
+    pub has_tag_list: bool,
     /// Its value; unknown words are kept.
     pub value: Option<Arc<str>>,
 }
@@ -73,8 +75,28 @@ impl DeviceState {
         Some(DeviceState {
             id: snapshot.id(row).into(),
             tags: snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag).into()).collect(),
+            has_tag_list: snapshot.has_tag_list(row),
             value: snapshot.value(row).map(Into::into),
         })
+    }
+
+    /// Whether it is as a change wants it, tags by their exact spelling; `None` where it does not say.
+    pub fn shows(&self, wanted: &ChangeWhat) -> Option<bool> {
+        match wanted {
+            ChangeWhat::Add(tag) => self.carries(tag),
+            ChangeWhat::Remove(tag) => self.carries(tag).map(|carries| !carries),
+            ChangeWhat::Value(value) => self.has_value(*value),
+        }
+    }
+
+    /// Whether it carries a tag; `None` where it does not say.
+    pub fn carries(&self, tag: &str) -> Option<bool> {
+        self.has_tag_list.then(|| self.tags.iter().any(|own| **own == *tag))
+    }
+
+    /// Whether it has a value; `None` where it does not say which it has.
+    pub fn has_value(&self, value: DeviceValue) -> Option<bool> {
+        self.value.as_deref().map(|own| own == value.word())
     }
 }
 

@@ -124,7 +124,7 @@ impl<'p> Run<'p> {
         is_answer: bool,
         now: Timestamp,
     ) {
-        if !self.patch.watched.contains_key(&device) {
+        if !state.has_tag_list || !self.patch.watched.contains_key(&device) {
             return;
         }
         let before = self.patch.watched.remove(&device).unwrap_or_default();

@@ -73,6 +73,8 @@ pub(super) struct Changes<'p> {
     plan: &'p Plan,
     start: Timestamp,
     pub(super) tags: Vec<Arc<str>>,
+    /// By device: tags that calls took along, and that are back.
+    pub(super) put_back: HashMap<u32, Vec<u32>>,
     /// Tags that the service may treat as the same have the same class.
     classes: Vec<u32>,
     class_of: HashMap<String, u32>,
@@ -99,6 +101,7 @@ impl<'p> Changes<'p> {
             plan,
             start,
             tags: Vec::new(),
+            put_back: HashMap::new(),
             classes: Vec::new(),
             class_of: HashMap::new(),
             tag_of: HashMap::new(),
@@ -276,6 +279,7 @@ impl<'p> Changes<'p> {
     pub(super) fn expected_tags(&self, device: u32) -> Vec<u32> {
         let observed = self.plan.changes.get(device as usize).map_or(&[][..], |change| &change.observed_tags);
         let mut expected: Vec<u32> = observed.iter().map(|tag| tag.0).collect();
+        expected.extend(self.put_back.get(&device).into_iter().flatten());
         for index in self.of_device(device) {
             let change = self.get(index);
             match (change.what, change.state) {
@@ -295,13 +299,12 @@ impl<'p> Changes<'p> {
         kept
     }
 
-    /// Whether the device is in the state that the change wants. Tags compare by exact spelling.
-    pub(super) fn is_so(&self, index: ChangeIndex, state: &DeviceState) -> bool {
-        let carries = |tag: u32| state.tags.iter().any(|own| **own == *self.tags[tag as usize]);
+    /// Whether the device is in the state that the change wants; `None` if the state does not tell.
+    pub(super) fn is_so(&self, index: ChangeIndex, state: &DeviceState) -> Option<bool> {
         match self.get(index).what {
-            Effect::Add(tag) => carries(tag),
-            Effect::Remove(tag) => !carries(tag),
-            Effect::Value(value) => state.value.as_deref() == Some(value.word()),
+            Effect::Add(tag) => state.carries(&self.tags[tag as usize]),
+            Effect::Remove(tag) => state.carries(&self.tags[tag as usize]).map(|carries| !carries),
+            Effect::Value(value) => state.has_value(value),
         }
     }
 

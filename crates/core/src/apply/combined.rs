@@ -39,7 +39,7 @@ impl Run<'_> {
         let ItemKind::Combined { has_written, .. } = self.queues.item(flight.item).kind else { return };
         let so = if has_written { Outcome::Done } else { Outcome::Noop };
         for change in &flight.members {
-            if self.changes.is_waiting(*change) && self.changes.is_so(*change, state) {
+            if self.changes.is_waiting(*change) && self.changes.is_so(*change, state) == Some(true) {
                 self.changes.end(*change, so, None);
             }
         }
@@ -139,7 +139,7 @@ impl Run<'_> {
         now: Timestamp,
     ) {
         let device = flight.devices[0];
-        let Some(state) = state else {
+        let Some(state) = state.filter(|state| state.has_tag_list) else {
             self.watch_list(flight.item, Some(sent));
             flight.members.iter().for_each(|change| self.check(*change, None, now));
             if sent.tags.is_none() && !self.patch.is_proven() {
@@ -156,7 +156,7 @@ impl Run<'_> {
             }
             match self.changes.get(*change).what {
                 Effect::Value(_) => self.check(*change, Some(state), now),
-                _ if self.changes.is_so(*change, state) => self.changes.confirm(*change, now),
+                _ if self.changes.is_so(*change, state) == Some(true) => self.changes.confirm(*change, now),
                 _ => {
                     differs = true;
                     self.pool(*change);

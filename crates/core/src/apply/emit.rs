@@ -58,6 +58,9 @@ impl Run<'_> {
                 Some(Outcome::NotAttempted | Outcome::Unknown) => None,
                 _ => Some(outcome == Some(Outcome::Done)),
             };
+            if restored == Some(true) {
+                self.changes.put_back.entry(number).or_default().push(tag);
+            }
             if restored != Some(true)
                 && let Some(addition) = self.changes.planned_tag(number, tag)
             {

@@ -138,7 +138,7 @@ pub fn lost_tags(
     end_all(&mut changes, &mut outcomes(journal));
     let mut lost = BTreeSet::new();
     let mut compare = |device: &Arc<str>, expected: &mut dyn Iterator<Item = Arc<str>>| {
-        let Some(state) = observed(device) else { return };
+        let Some(state) = observed(device).filter(|state| state.has_tag_list) else { return };
         let missing = expected.filter(|tag| !state.tags.contains(tag));
         lost.extend(missing.map(|tag| LostTag { device: device.clone(), tag }));
     };

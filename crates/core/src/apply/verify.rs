@@ -115,7 +115,8 @@ impl Run<'_> {
         };
         // A lagging list shows the tags from before the call, so nothing seems lost.
         self.check_watched(device, &state, false, now);
-        if self.changes.is_so(change, &state) {
+        let shown = self.changes.is_so(change, &state);
+        if shown == Some(true) {
             if doubt.evidence == ReplyEvidence::Accepted {
                 self.sightings.note(Question::ListLag, "measured", waited);
             }
@@ -143,6 +144,16 @@ impl Run<'_> {
         let may_lag =
             doubt.evidence == ReplyEvidence::Accepted && asked < doubt.since.plus(self.options.visibility);
         let (outcome, error) = match doubt.evidence {
+            // A device that is listed without its tags or value is there, and nothing more is known.
+            ReplyEvidence::None | ReplyEvidence::Accepted | ReplyEvidence::Refuted if shown.is_none() => {
+                let missing = match self.changes.get(change).what {
+                    Effect::Value(_) => "a value",
+                    _ => "its tags",
+                };
+                let error =
+                    format!("{}; the list that was read again shows it without {missing}", doubt.error);
+                (Outcome::Unknown, error.into())
+            }
             ReplyEvidence::None => (Outcome::Failed, doubt.error),
             ReplyEvidence::Missing => {
                 (Outcome::Refused, format!("{}; the list shows the device", doubt.error).into())
@@ -176,7 +187,7 @@ impl Run<'_> {
             }
             let device = self.changes.get(change).device;
             let state = observed(self.changes.device_id(device));
-            if state.is_some_and(|state| !self.changes.is_so(change, &state)) {
+            if state.is_some_and(|state| self.changes.is_so(change, &state) == Some(false)) {
                 self.changes.revise(change, Outcome::Bounced, &error);
             }
         }

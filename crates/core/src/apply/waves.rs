@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 use super::gates::Gates;
 use super::resume::is_final;
-use super::{ChangeOutcome, ChangeWhat, DeviceState, Entry, Gate, Halt, Outcome, WaveEvent};
+use super::{ChangeOutcome, DeviceState, Entry, Gate, Halt, Outcome, WaveEvent};
 
 /// The fewest devices that say something about a wave, unless they are all of it.
 const FEWEST: u64 = 3;
@@ -398,7 +398,7 @@ impl<'p> Waves<'p> {
             for key in stale::keys(self.whole, change) {
                 let Some((ended, Some(confirmed))) = self.outcomes.get(&key) else { continue };
                 let is_old = confirmed.plus(self.gates.visibility) <= read.asked;
-                if ended.outcome == Outcome::Done && is_old && !is_so(&key.what, &state) {
+                if ended.outcome == Outcome::Done && is_old && state.shows(&key.what) == Some(false) {
                     let error = Some(error.to_owned());
                     bounced.push(ChangeOutcome { key, outcome: Outcome::Bounced, error });
                 }
@@ -421,14 +421,6 @@ impl<'p> Waves<'p> {
             }
         }
         all
-    }
-}
-
-fn is_so(what: &ChangeWhat, state: &DeviceState) -> bool {
-    match what {
-        ChangeWhat::Add(tag) => state.tags.contains(tag),
-        ChangeWhat::Remove(tag) => !state.tags.contains(tag),
-        ChangeWhat::Value(value) => state.value.as_deref() == Some(value.word()),
     }
 }
 

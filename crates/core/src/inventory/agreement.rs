@@ -109,27 +109,34 @@ fn line() -> impl Strategy<Value = String> {
     })
 }
 
+/// What is compared: the devices, which of them came with a list of tags, and what was left out.
+type Seen = (String, Vec<bool>, Tally);
+
+fn seen(builder: SnapshotBuilder) -> Seen {
+    let tally = builder.tally().clone();
+    let snapshot = builder.finish().0;
+    let lists = snapshot.rows().map(|row| snapshot.has_tag_list(row)).collect();
+    (snapshot.digest(), lists, tally)
+}
+
 /// The snapshot that the JSON parser alone reads from the lines.
-fn parsed(lines: &[String]) -> Option<(String, Tally)> {
+fn parsed(lines: &[String]) -> Option<Seen> {
     let mut builder = SnapshotBuilder::new();
     for line in lines {
         builder.read_device(line.as_bytes()).ok()?;
     }
-    let tally = builder.tally().clone();
-    Some((builder.finish().0.digest(), tally))
+    Some(seen(builder))
 }
 
 /// The snapshot that the block reader reads from the same lines.
-fn scanned(lines: &[String], split: usize) -> Option<(String, Tally)> {
+fn scanned(lines: &[String], split: usize) -> Option<Seen> {
     let (first, second) = lines.split_at(split.min(lines.len()));
     let mut reader = BlockReader::new(0);
     for half in [first, second] {
         let block: String = half.iter().map(|line| format!("{line}\n")).collect();
         reader.read(&[block], || ()).ok()?;
     }
-    let builder = reader.finish().ok()?;
-    let tally = builder.tally().clone();
-    Some((builder.finish().0.digest(), tally))
+    Some(seen(reader.finish().ok()?))
 }
 
 proptest! {

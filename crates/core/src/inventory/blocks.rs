@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::SnapshotBuilder;
 use super::builder::{self, ReadFault};
 use super::columns::{CodeMapping, Columns};
+use super::copies::CopyWatch;
 use super::draft::DeviceDraft;
 use super::scan::Scanner;
 use super::tally::Tally;
@@ -18,7 +19,7 @@ const KEPT_WORDS: usize = 1 << 14;
 /// Reads blocks of whole lines into a builder. A line may be a device, a list page or an array; blank ones are skipped.
 #[derive(Debug, Default)]
 pub struct BlockReader {
-    builder: SnapshotBuilder,
+    pub(super) builder: SnapshotBuilder,
     /// Parsed and not yet joined.
     parsed: Vec<Chunk>,
     /// Joined: the next blocks reuse their memory and the words that they know.
@@ -66,7 +67,7 @@ impl BlockReader {
                 return Err(fault.after(self.lines));
             }
             self.lines += chunk.lines;
-            self.builder.take_columns(&chunk.columns, &mut chunk.adopted, &chunk.tally)?;
+            self.builder.take_part(&chunk.columns, &mut chunk.adopted, &chunk.tally)?;
         }
         Ok(())
     }
@@ -115,7 +116,8 @@ impl Chunk {
             } else {
                 let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
                 if !line.trim_ascii().is_empty() {
-                    let found = builder::read_json(line, &mut self.columns);
+                    let mut copies = CopyWatch::default();
+                    let found = builder::read_json(line, &mut self.columns, Some(&mut copies));
                     self.tally.add(&found.map_err(|fault| fault.after(self.lines))?.tally);
                 }
                 after

@@ -6,6 +6,7 @@ use hashbrown::HashSet;
 use serde::de::DeserializeSeed;
 
 use super::columns::{CodeMapping, Columns};
+use super::copies::CopyWatch;
 use super::layout;
 use super::read::{ParsedValue, TopLevel};
 use super::tally::Tally;
@@ -19,6 +20,7 @@ pub struct SnapshotBuilder {
     ids: HashSet<Box<str>>,
     known: usize,
     tally: Tally,
+    pub(super) copies: CopyWatch,
 }
 
 /// The content of one list page.
@@ -89,9 +91,14 @@ pub(super) fn text_of(bytes: &[u8]) -> Result<&str, ReadFault> {
     })
 }
 
-pub(super) fn read_json(text: &str, columns: &mut Columns) -> Result<ParsedValue, ReadFault> {
+/// One JSON value. `copies` takes repeated devices out of a long list.
+pub(super) fn read_json(
+    text: &str,
+    columns: &mut Columns,
+    copies: Option<&mut CopyWatch>,
+) -> Result<ParsedValue, ReadFault> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let found = TopLevel { columns }.deserialize(&mut json)?;
+    let found = TopLevel { columns, copies }.deserialize(&mut json)?;
     json.end()?;
     Ok(found)
 }
@@ -102,7 +109,7 @@ impl SnapshotBuilder {
         SnapshotBuilder::default()
     }
 
-    /// Devices read so far, repeated ones included.
+    /// Devices read so far; repeated ones are among them while there are few.
     pub fn rows(&self) -> usize {
         self.columns.len()
     }
@@ -118,7 +125,8 @@ impl SnapshotBuilder {
     /// Bytes that are not JSON, or not a list page. Devices before the fault may already be added.
     pub fn read_page(&mut self, bytes: &[u8]) -> Result<Page, ReadFault> {
         let mut part = Columns::default();
-        let found = read_json(text_of(bytes)?, &mut part)?;
+        // Its repeats are counted.
+        let found = read_json(text_of(bytes)?, &mut part, None)?;
         if !found.is_list {
             return Err(ReadFault::NoList);
         }
@@ -137,7 +145,7 @@ impl SnapshotBuilder {
     /// # Errors
     /// Bytes that are not a JSON object.
     pub fn read_device(&mut self, bytes: &[u8]) -> Result<(), ReadFault> {
-        self.tally.add(&read_json(text_of(bytes)?, &mut self.columns)?.tally);
+        self.tally.add(&read_json(text_of(bytes)?, &mut self.columns, None)?.tally);
         Ok(())
     }
 
@@ -150,8 +158,10 @@ impl SnapshotBuilder {
         let mut json = serde_json::Deserializer::from_reader(stream);
         // serde_json's `end` succeeds if only white space is left; anything else starts the next value.
         while json.end().is_err() {
-            let found = TopLevel { columns: &mut self.columns }.deserialize(&mut json)?;
+            let value = TopLevel { columns: &mut self.columns, copies: Some(&mut self.copies) };
+            let found = value.deserialize(&mut json)?;
             self.tally.add(&found.tally);
+            self.copies.look(&mut self.columns);
         }
         Ok(())
     }
@@ -164,7 +174,19 @@ impl SnapshotBuilder {
         tally: &Tally,
     ) -> Result<(), ReadFault> {
         self.tally.add(tally);
-        if self.columns.append(part, adopted) { Ok(()) } else { Err(ReadFault::TooLarge) }
+        self.columns.append(part, adopted).then_some(()).ok_or(ReadFault::TooLarge)
+    }
+
+    /// As [`SnapshotBuilder::take_columns`], of a file: its repeats say nothing against it, and go where they are many.
+    pub(super) fn take_part(
+        &mut self,
+        part: &Columns,
+        adopted: &mut CodeMapping,
+        tally: &Tally,
+    ) -> Result<(), ReadFault> {
+        self.take_columns(part, adopted, tally)?;
+        self.copies.look(&mut self.columns);
+        Ok(())
     }
 
     /// The snapshot, and the reasons against trusting it that the devices themselves give.

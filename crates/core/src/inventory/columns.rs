@@ -308,6 +308,8 @@ pub(crate) struct Columns {
     pub(crate) tag_names: Interner,
     /// Numbers of `tag_names` less one.
     pub(crate) tags: Lists<u32>,
+    /// Rows, ascending, whose object had no list of tags: it said `null`, or nothing.
+    pub(crate) without_tag_list: Vec<u32>,
 }
 
 impl Columns {
@@ -335,6 +337,8 @@ impl Columns {
         }
         self.times.iter_mut().zip(&other.times).for_each(|(own, more)| own.extend_from_slice(more));
         self.bytes.iter_mut().zip(&other.bytes).for_each(|(own, more)| own.append_mapped(more, |byte| byte));
+        let before = (self.len() - other.len()) as u32;
+        self.without_tag_list.extend(other.without_tag_list.iter().map(|row| before + row));
         self.tag_names.adopt(&other.tag_names, &mut adopted.tags);
         self.tags.append_mapped(&other.tags, |tag| adopted.tags[tag as usize + 1] - 1);
         true
@@ -353,6 +357,7 @@ impl Columns {
         self.times.iter_mut().for_each(Vec::clear);
         self.bytes.iter_mut().for_each(Lists::clear);
         self.tags.clear();
+        self.without_tag_list.clear();
     }
 
     /// Keeps these rows, in this order.
@@ -364,5 +369,8 @@ impl Columns {
         }
         self.bytes.iter_mut().for_each(|column| column.retain(rows));
         self.tags.retain(rows);
+        let is_without = |row: &u32| self.without_tag_list.binary_search(row).is_ok();
+        let kept = (0u32..).zip(rows).filter(|(_, row)| is_without(row));
+        self.without_tag_list = kept.map(|(row, _)| row).collect();
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct DeviceDraft<'de> {
     pub(super) addresses: Vec<u8>,
     pub(super) hardware: Vec<u8>,
     pub(super) tags: Vec<u32>,
+    /// `machineTags` is there and not null.
+    pub(super) has_tag_list: bool,
     /// `machineTags` is present and is neither a list of texts nor null.
     pub(super) tags_are_unreadable: bool,
     /// A field whose value it cannot have: the field is then unknown, not missing.
@@ -50,6 +52,7 @@ impl Default for DeviceDraft<'_> {
             addresses: Vec::new(),
             hardware: Vec::new(),
             tags: Vec::new(),
+            has_tag_list: false,
             tags_are_unreadable: false,
             garbled: None,
             keys: 0,
@@ -68,6 +71,7 @@ impl<'de> DeviceDraft<'de> {
         self.addresses.clear();
         self.hardware.clear();
         self.tags.clear();
+        self.has_tag_list = false;
         self.tags_are_unreadable = false;
         self.garbled = None;
         self.keys = 0;
@@ -175,6 +179,9 @@ impl<'de> DeviceDraft<'de> {
             column.push(bytes);
         }
         columns.tags.push(distinct(&mut self.tags));
+        if !self.has_tag_list {
+            columns.without_tag_list.push(columns.len() as u32 - 1);
+        }
         true
     }
 }

@@ -7,6 +7,7 @@ mod baseline;
 mod blocks;
 mod builder;
 mod columns;
+mod copies;
 mod digest;
 mod draft;
 mod foreign;

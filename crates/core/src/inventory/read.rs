@@ -10,6 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 
 use super::address;
 use super::columns::Columns;
+use super::copies::CopyWatch;
 use super::draft::{DeviceDraft, LONGEST_LIST};
 use super::layout::{self, DeviceKey};
 use super::lenient::{LenientReader, NameSeed, Reads, Scalar, ScalarSeed};
@@ -33,6 +34,8 @@ pub(crate) struct ParsedValue {
 /// Reads one value at the top level: a device, a list page, or an array of devices.
 pub(crate) struct TopLevel<'c> {
     pub(crate) columns: &'c mut Columns,
+    /// Takes repeated devices out of a long list; `None`: they stay, and are counted.
+    pub(super) copies: Option<&'c mut CopyWatch>,
 }
 
 impl<'de> DeserializeSeed<'de> for TopLevel<'_> {
@@ -52,11 +55,11 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<ParsedValue, A::Error> {
         let mut found = ParsedValue { is_list: true, ..ParsedValue::default() };
-        read_items(items, self.columns, &mut found)?;
+        read_items(items, self.columns, self.copies, &mut found)?;
         Ok(found)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<ParsedValue, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<ParsedValue, A::Error> {
         let mut found = ParsedValue::default();
         let mut draft = DeviceDraft::default();
         let mut count = None;
@@ -75,7 +78,8 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
                 }
                 DeviceKey::Count => count = count_of(&entries.next_value_seed(ScalarSeed)?)?,
                 DeviceKey::Value => {
-                    let list = List { columns: self.columns, found: &mut found };
+                    let copies = self.copies.as_deref_mut();
+                    let list = List { columns: self.columns, copies, found: &mut found };
                     entries.next_value_seed(list)?;
                 }
                 DeviceKey::NextLink => {
@@ -123,6 +127,7 @@ fn says_error(error: &serde_json::Value) -> String {
 /// The value of `value`: a list of devices. `null` is an empty list.
 struct List<'c> {
     columns: &'c mut Columns,
+    copies: Option<&'c mut CopyWatch>,
     found: &'c mut ParsedValue,
 }
 
@@ -148,13 +153,14 @@ impl<'de> Visitor<'de> for List<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
         self.found.is_list = true;
-        read_items(items, self.columns, self.found)
+        read_items(items, self.columns, self.copies, self.found)
     }
 }
 
 fn read_items<'de, A: SeqAccess<'de>>(
     mut items: A,
     columns: &mut Columns,
+    mut copies: Option<&mut CopyWatch>,
     found: &mut ParsedValue,
 ) -> Result<(), A::Error> {
     let mut draft = DeviceDraft::default();
@@ -168,6 +174,9 @@ fn read_items<'de, A: SeqAccess<'de>>(
             found.rows += u64::from(draft.finish(columns, &mut found.tally));
         } else {
             found.tally.without_id += 1;
+        }
+        if let Some(copies) = copies.as_deref_mut() {
+            copies.look(columns);
         }
     }
 }
@@ -246,6 +255,7 @@ impl<'de> Visitor<'de> for TagList<'_, '_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        self.draft.has_tag_list = true;
         let mut length = 0;
         while let Some(tag) = items.next_element_seed(ScalarSeed)? {
             length += 1;

@@ -73,6 +73,7 @@ impl Scanner {
                 },
                 DeviceKey::Tags => {
                     draft.tags.clear();
+                    draft.has_tag_list = !cursor.is_null();
                     // The JSON parser judges anything but texts.
                     cursor.list(|cursor| {
                         let tag = cursor.string()?;
@@ -266,6 +267,11 @@ impl<'t> Cursor<'t> {
     /// Whether a text starts here.
     fn is_text(&self) -> bool {
         self.rest().first() == Some(&b'"')
+    }
+
+    /// Whether a `null` stands here.
+    fn is_null(&self) -> bool {
+        self.rest().first() == Some(&b'n')
     }
 
     /// Skips a text without escapes, and returns it.

@@ -5,12 +5,10 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use rayon::prelude::*;
-
 use super::address::{self, Stored};
 use super::columns::{Columns, Lists, NO_TIME};
 use super::layout;
-use super::{DeviceSet, Row, TagId, digest};
+use super::{DeviceSet, Row, TagId, copies, digest};
 use crate::device::{Column, Field};
 use crate::text;
 use crate::time::Timestamp;
@@ -29,21 +27,10 @@ pub struct Snapshot {
 impl Snapshot {
     /// Sorts by id and removes repeated ids: the copy with the later `lastSeen` stays, the first of equals.
     pub(super) fn new(mut columns: Columns) -> Snapshot {
-        let (mut order, mut carriers) = rayon::join(|| sorted(&columns), || invert(&columns));
-        let seen_at = |row: u32| columns.times[layout::LAST_SEEN][row as usize];
-        let ids = &columns.texts[layout::ID];
-        let is_same = |one: &IdKey, other: &IdKey| {
-            one.0 == other.0 && ids.get(one.1 as usize) == ids.get(other.1 as usize)
-        };
-        if order.windows(2).any(|pair| is_same(&pair[0], &pair[1])) {
-            let keep_best = |copies: &[IdKey]| {
-                let best = copies.iter().max_by_key(|(_, row)| (seen_at(*row), std::cmp::Reverse(*row)));
-                best.map_or(0, |(_, row)| *row)
-            };
-            let mut rows: Vec<u32> = order.chunk_by(is_same).map(keep_best).collect();
-            rows.sort_unstable();
+        let (mut order, mut carriers) = rayon::join(|| copies::sorted(&columns), || invert(&columns));
+        if let Some(rows) = copies::kept(&columns, &order) {
             columns.retain(&rows);
-            (order, carriers) = (sorted(&columns), invert(&columns));
+            (order, carriers) = (copies::sorted(&columns), invert(&columns));
         }
         let order = order.into_iter().map(|(_, row)| Row(row)).collect();
         let tags = std::mem::take(&mut columns.tags).map(TagId);
@@ -88,6 +75,12 @@ impl Snapshot {
     /// The tags in the service's order, each once.
     pub fn tags(&self, row: Row) -> &[TagId] {
         self.tags.get(row.index())
+    }
+
+    /// Whether the device came with a list of tags, be it empty. Without one it counts as a device without tags, and is no proof
+    /// that a tag is gone.
+    pub fn has_tag_list(&self, row: Row) -> bool {
+        self.columns.without_tag_list.binary_search(&row.0).is_err()
     }
 
     /// The text of a tag.
@@ -252,28 +245,6 @@ pub(crate) fn domain_of(name: &str) -> Option<&str> {
 /// The name up to the first dot, and the rest.
 fn split(name: &str) -> (&str, &str) {
     name.split_once('.').unwrap_or((name, ""))
-}
-
-/// The first bytes of an id as a number, and its row: comparing these rarely needs the arena.
-type IdKey = (u64, u32);
-
-/// Rows by id; rows with equal ids in order.
-fn sorted(columns: &Columns) -> Vec<IdKey> {
-    let ids = &columns.texts[layout::ID];
-    let key = |row: u32| {
-        let id = ids.get(row as usize).as_bytes();
-        let mut head = [0; 8];
-        let length = id.len().min(8);
-        head[..length].copy_from_slice(&id[..length]);
-        (u64::from_be_bytes(head), row)
-    };
-    let mut keys: Vec<IdKey> = (0..columns.len() as u32).into_par_iter().map(key).collect();
-    keys.par_sort_unstable_by(|(head, row), (other_head, other_row)| {
-        head.cmp(other_head)
-            .then_with(|| ids.get(*row as usize).cmp(ids.get(*other_row as usize)))
-            .then(row.cmp(other_row))
-    });
-    keys
 }
 
 /// For every tag, the rows that carry it, ascending.

@@ -423,3 +423,72 @@ fn dictionaries_widen_as_they_grow() {
         assert_eq!(snapshot.text(Field::AgentVersion, row).unwrap(), format!("1.{number}"));
     }
 }
+
+#[test]
+fn a_device_without_a_list_of_tags_counts_as_one_without_tags_and_is_known() {
+    for (device, has_list) in [
+        (r#"{"id":"b","machineTags":[]}"#, true),
+        (r#"{"id":"b","machineTags":["T"]}"#, true),
+        (r#"{"id":"b","machineTags":null}"#, false),
+        (r#"{"id":"b"}"#, false),
+    ] {
+        for builder in read_in_every_way(device) {
+            let (snapshot, reasons) = builder.finish();
+            assert_eq!(reasons, [], "{device}: missing tags are none, and no reason against the read");
+            assert_eq!(snapshot.has_tag_list(snapshot.find("b").unwrap()), has_list, "{device}");
+        }
+    }
+    let copies = r#"[{"id":"a"},{"id":"b","lastSeen":"2026-01-01T00:00:00Z"},{"id":"b","lastSeen":"2026-01-02T00:00:00Z","machineTags":[]},{"id":"c"}]"#;
+    let mut builder = SnapshotBuilder::new();
+    builder.read_stream(copies.as_bytes()).unwrap();
+    let snapshot = builder.finish().0;
+    let lists = ["a", "b", "c"].map(|id| snapshot.has_tag_list(snapshot.find(id).unwrap()));
+    assert_eq!(lists, [false, true, false], "the newest copy counts");
+}
+
+#[test]
+fn a_time_without_an_offset_is_missing_and_what_is_no_time_makes_its_device_unreadable() {
+    for (time, is_read) in [
+        ("2026-08-30T21:07:19", Some(false)),
+        ("2026-08-30", Some(false)),
+        ("0001-01-01T00:00:00Z", Some(false)),
+        ("", Some(false)),
+        ("2026-08-30T21:07:19Z", Some(true)),
+        ("yesterday", None),
+        ("2026-13-01T00:00:00Z", None),
+    ] {
+        for field in [Field::FirstSeen, Field::LastSeen] {
+            for builder in read_in_every_way(&json!({ "id": "b", field.name(): time }).to_string()) {
+                let unreadable = builder.tally().unreadable;
+                let snapshot = builder.finish().0;
+                let read = snapshot.find("b").map(|row| snapshot.time(field, row).is_some());
+                assert_eq!((read, unreadable), (is_read, u64::from(is_read.is_none())), "{time}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_device_that_a_file_repeats_without_end_takes_no_memory() {
+    let device = |day: usize| {
+        format!(r#"{{"id":"a","lastSeen":"2026-01-{:02}T00:00:00Z","machineTags":["d{day}"]}}"#, day + 1)
+    };
+    let days: Vec<String> = [3, 20, 7].into_iter().cycle().take(300).map(device).collect();
+    let lines = format!("{}\n{}\n", r#"{"id":"b"}"#, days.join("\n"));
+    let mut reader = BlockReader::new(0);
+    reader.builder.copies.next = 16;
+    for _ in 0..10 {
+        reader.read(&[&lines], || ()).unwrap();
+        assert!(reader.builder.rows() <= 16 + 301);
+    }
+    let mut streamed = SnapshotBuilder::new();
+    streamed.copies.next = 16;
+    streamed.read_stream(format!(r#"{{"value":[{},{{"id":"b"}}]}}"#, days.join(",")).as_bytes()).unwrap();
+    for builder in [reader.finish().unwrap(), streamed] {
+        assert!(builder.rows() <= 16, "{}", builder.rows());
+        let snapshot = builder.finish().0;
+        assert_eq!(snapshot.len(), 2);
+        let row = snapshot.find("a").unwrap();
+        assert_eq!(snapshot.shown(Field::MachineTags, row).as_deref(), Some("d20"), "the newest copy stays");
+    }
+}

@@ -153,12 +153,13 @@ fn withheld_now(plan: &Plan) -> HashMap<ChangeKey, WithheldReason> {
 
 /// Whether a change is already in place. An addition is if the device carries the tag in any spelling; a removal concerns one
 /// spelling.
+/// A device that is listed without its tags proves no removal.
 fn is_so(snapshot: &Snapshot, key: &ChangeKey, case: TagCase) -> bool {
     let Some(row) = snapshot.find(&key.device) else { return false };
     let mut own = snapshot.tags(row).iter().map(|tag| snapshot.tag(*tag));
     match &key.what {
         ChangeWhat::Add(tag) => own.any(|own| case.is_same(own, tag)),
-        ChangeWhat::Remove(tag) => own.all(|own| *own != **tag),
+        ChangeWhat::Remove(tag) => snapshot.has_tag_list(row) && own.all(|own| *own != **tag),
         ChangeWhat::Value(value) => snapshot.value(row) == Some(value.word()),
     }
 }
@@ -211,6 +212,15 @@ mod tests {
         };
         assert_eq!(why(TagCase::Insensitive), [Dropped::Noop, Dropped::Noop]);
         assert_eq!(why(TagCase::Exact), [Dropped::Stale, Dropped::Noop]);
+    }
+
+    #[test]
+    fn a_device_that_is_listed_without_its_tags_proves_no_removal() {
+        let reviewed = plan(vec![change("d0", &[], &[(0, 0)], None)]);
+        for (tags, why) in [(json!([]), Dropped::Noop), (json!(null), Dropped::Stale)] {
+            let snapshot = inventory::fleet(&[json!({ "machineTags": tags })]);
+            assert_eq!(intersect(&reviewed, plan(Vec::new()), &snapshot, None).dropped[0].1, why);
+        }
     }
 
     #[test]

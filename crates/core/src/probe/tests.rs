@@ -75,7 +75,8 @@ impl Service {
     }
 
     fn state(&self) -> DeviceState {
-        DeviceState { id: DEVICE.into(), tags: self.tags.clone(), value: Some("Normal".into()) }
+        let (tags, value) = (self.tags.clone(), Some("Normal".into()));
+        DeviceState { id: DEVICE.into(), tags, has_tag_list: true, value }
     }
 
     fn refused(code: &str, message: &str) -> Answer {

@@ -180,6 +180,7 @@ mod tests {
         let state = |tags: &[&str]| DeviceState {
             id: "d".into(),
             tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),
+            has_tag_list: true,
             value: Some("High".into()),
         };
         assert_eq!(difference(&state(&["A", "B"]), &state(&["B", &scratch, "A"])), None);
