@@ -361,13 +361,13 @@ fn a_list_of_which_no_value_is_a_device_takes_nothing_away() {
     let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
     list(&project, "policies/data/list.txt", &quoted);
     let ran = project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
-    assert!(ran.err.contains("W0303"), "{}", ran.err);
+    assert!(format!("{}{}", ran.out, ran.err).contains("W0303"), "{}{}", ran.out, ran.err);
     let plan = project.run(&["plan", "--sandbox", "--format", "json"]).exits(0).json();
     assert_eq!(plan["withheld"][0]["reason"], "unresolved", "{plan}");
     assert_eq!(plan["withheld"][0]["removals"], ALL, "{plan}");
     assert_eq!(carriers(&project), ALL);
     project.write("policies/p.yaml", &policy("{ file: data/list.txt, unlisted: ok }", ""));
     let ran = project.run(&["apply", "--sandbox", "--auto-approve"]).exits(0);
-    assert!(!ran.err.contains("W0303"), "{}", ran.err);
+    assert!(!format!("{}{}", ran.out, ran.err).contains("W0303"), "{}{}", ran.out, ran.err);
     assert_eq!(carriers(&project), 0);
 }

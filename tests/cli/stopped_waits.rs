@@ -2,10 +2,13 @@
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 
 use crate::project::{Project, Ran, ran};
 use crate::service::{Fake, Say, Service};
-use crate::tenant::{policy, signal};
+use crate::tenant::{PATIENCE, policy, signal};
 
 const APPLY: [&str; 4] = ["apply", "--sandbox", "--auto-approve", "--wait"];
 
@@ -61,47 +64,58 @@ fn a_signal_between_two_waves_tells_people_how_to_go_on() {
     stopped.is_for_people();
 }
 
-/// A state store whose list always names one more page.
-fn endless_store() -> Fake {
+/// A state store whose list always names one more page. Says when it is listed first.
+fn endless_store() -> (Fake, Receiver<()>) {
     let xml = |status, body: &str| {
         Say(status, vec![("content-type", "application/xml".to_owned())], body.to_owned())
     };
-    Fake::start(move |seen| {
+    let (listed, is_listed) = channel();
+    let listed = Mutex::new(listed);
+    let store = Fake::start(move |seen| {
         let tag = ("etag", "\"1\"".to_owned());
         let modified = ("last-modified", "Fri, 27 Nov 2026 10:00:00 GMT".to_owned());
         match seen.method.as_str() {
-            "GET" if seen.path.contains("list-type=2") => xml(
-                200,
-                "<ListBucketResult><Name>b</Name><IsTruncated>true</IsTruncated>\
-                 <NextContinuationToken>more</NextContinuationToken></ListBucketResult>",
-            ),
+            "GET" if seen.path.contains("list-type=2") => {
+                // Only the first one is waited for.
+                let _ = listed.lock().expect("no test panics here").send(());
+                xml(
+                    200,
+                    "<ListBucketResult><Name>bucket</Name><IsTruncated>true</IsTruncated>\
+                     <NextContinuationToken>more</NextContinuationToken></ListBucketResult>",
+                )
+            }
             "GET" if seen.path.ends_with("mdetag-store.json") => {
                 Say(200, vec![tag, modified], "{}".to_owned())
             }
             "GET" | "HEAD" => xml(404, "<Error><Code>NoSuchKey</Code></Error>"),
             _ => Say(200, vec![tag], String::new()),
         }
-    })
+    });
+    (store, is_listed)
 }
 
 #[test]
-fn a_list_of_the_store_without_an_end_ends_with_the_time_limit() {
+fn a_signal_ends_an_apply_that_waits_for_a_list_of_the_store_without_an_end() {
     let project = Project::with_policy(
         "version: 1\nrules:\n  - { name: all, select: { everything: true }, tags: [Zebra] }\n",
     );
     let service = Service::start(&[]);
-    let store = endless_store();
+    let (store, is_listed) = endless_store();
     let state = [
-        ("MDETAG_STATE", "s3://b/p".to_owned()),
+        ("MDETAG_STATE", "s3://bucket/prefix".to_owned()),
         ("AWS_ENDPOINT", store.url.clone()),
         ("AWS_ACCESS_KEY_ID", "key".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
         ("AWS_REGION", "us-east-1".to_owned()),
     ];
     let environment = [service.secret(), state.into()].concat();
-    let ran = project.run_in(&environment, &["apply", "--auto-approve", "--max-duration", "1s"]).exits(5);
-    assert!(ran.err.contains("--max-duration"), "{}", ran.err);
-    assert!(store.seen().iter().any(|seen| seen.path.contains("list-type=2")), "it was listed");
+    let mut command = project.command(&["apply", "--auto-approve"]);
+    let command = command.envs(environment).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the binary starts");
+    is_listed.recv_timeout(PATIENCE).expect("it lists the state");
+    signal(&child, "TERM");
+    let ran = ran(child.wait_with_output().expect("it ends")).exits(5);
+    assert!(ran.err.contains("stopped by a signal"), "{}", ran.err);
     assert_eq!(service.writes(), 0);
     ran.is_for_people();
 }
