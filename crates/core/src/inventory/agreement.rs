@@ -110,9 +110,9 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 /// What is compared: the devices, which of them came with a list of tags, and what was left out.
-type Seen = (String, Vec<bool>, Tally);
+type DevicesRead = (String, Vec<bool>, Tally);
 
-fn seen(builder: SnapshotBuilder) -> Seen {
+fn seen(builder: SnapshotBuilder) -> DevicesRead {
     let tally = builder.tally().clone();
     let snapshot = builder.finish().0;
     let lists = snapshot.rows().map(|row| snapshot.has_tag_list(row)).collect();
@@ -120,7 +120,7 @@ fn seen(builder: SnapshotBuilder) -> Seen {
 }
 
 /// The snapshot that the JSON parser alone reads from the lines.
-fn parsed(lines: &[String]) -> Option<Seen> {
+fn parsed(lines: &[String]) -> Option<DevicesRead> {
     let mut builder = SnapshotBuilder::new();
     for line in lines {
         builder.read_device(line.as_bytes()).ok()?;
@@ -129,7 +129,7 @@ fn parsed(lines: &[String]) -> Option<Seen> {
 }
 
 /// The snapshot that the block reader reads from the same lines.
-fn scanned(lines: &[String], split: usize) -> Option<Seen> {
+fn scanned(lines: &[String], split: usize) -> Option<DevicesRead> {
     let (first, second) = lines.split_at(split.min(lines.len()));
     let mut reader = BlockReader::new(0);
     for half in [first, second] {
