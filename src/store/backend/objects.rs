@@ -118,7 +118,7 @@ pub struct ObjectBucket {
     traffic: Arc<Traffic>,
     address: StoreAddress,
     clock: OwnClock,
-    /// Why no list is asked for any more.
+    /// Why no further list is requested.
     endless: OnceLock<EndlessList>,
     /// Says that the command is asked to stop, and by what.
     stopping: OnceLock<StopSign>,
@@ -178,7 +178,7 @@ impl ObjectBucket {
     /// The store does not answer, or refuses.
     pub fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
         let (store, folder) = (self.store.clone(), Key::from(folder));
-    /// Why no further list is requested.
+        // A command lists several folders: after one list without an end, no further one is awaited.
         if let Some(endless) = self.endless.get() {
             return Err(Error::other(endless.why.clone()));
         }
