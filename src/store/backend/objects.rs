@@ -261,7 +261,7 @@ impl ObjectBucket {
     }
 }
 
-/// The keys of a listing with their sizes, sorted. Each request has its own time limit; this one is for all together, because a
+/// The whole object; `None` if it has more bytes, whatever size the store stated.
 async fn whole(
     store: Arc<dyn ObjectStore>,
     key: Key,
