@@ -1,6 +1,7 @@
 //! On which side of a wave's gates each outcome is, and from how many devices on a gate speaks.
 
 use super::*;
+use crate::apply::ChangeWhat;
 use crate::plan::{Cause, CauseIndex, TagChange, TagIndex, waves};
 use crate::policy::{Quantity, Rollout};
 
