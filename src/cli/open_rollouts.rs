@@ -67,7 +67,9 @@ pub fn other(recorded: &RecordedRun, now: Timestamp, flags: &str) -> Option<Othe
         (None, Some(moment)) if moment > now => {
             format!("its next wave may start at {}: {resume}{flags}", moment.rounded_up())
         }
-        (None, _) => format!("it may go on now: {resume}{flags}"),
+        (None, _) => {
+            format!("it may go on now: {resume}{flags} (with --or-plan if the policies have changed since)")
+        }
     };
     let is_halted = progress.halted.is_some();
     Some(OtherRollout {

@@ -270,7 +270,7 @@ impl Rollout<'_, '_> {
         let whole = self.inputs.reviewed.unwrap_or(self.inputs.safe.plan());
         let waves = whole.rollout.as_ref().map_or(0, |waves| waves.last());
         let mut notes =
-            vec![format!("wave {} of {waves} was the last that was written", self.waves.current())];
+            vec![format!("wave {} of {waves} was the last that was started", self.waves.current())];
         if let Some(halt) = &pause.halt {
             let name = |id: &Arc<str>| {
                 let place = whole.changes.binary_search_by(|change| change.id.cmp(id)).ok();

@@ -120,6 +120,22 @@ fn what_is_not_understood_is_an_error_that_names_the_group() {
 }
 
 #[test]
+fn a_key_that_nothing_reads_in_a_file_written_by_hand_is_told_and_so_is_a_file_without_groups() {
+    let notes = |text: &str| read(text, TagCase::Insensitive).unwrap().notes;
+    let text = "groups: [{ name: a, acces: [SOC], owner: me, x-note: b, when: { tag: [{ equals: b }] } }]";
+    assert_eq!(
+        notes(text),
+        [
+            "the group `a` has the key `acces`, which nothing reads: did you mean `access`?",
+            "the group `a` has the key `owner`, which nothing reads",
+        ]
+    );
+    assert_eq!(notes("groups: []"), ["the file has no group: no device can be predicted in one"]);
+    let portal = r#"[{ "Name": "a", "Description": "x", "GroupRules": [{ "Property": 2, "OperatorType": 2, "PropertyValue": "b" }] }]"#;
+    assert!(notes(portal).is_empty());
+}
+
+#[test]
 fn an_access_group_without_a_name_does_not_open_its_device_group_to_everyone() {
     let text = r#"[{ "Name": "a", "MachineGroupAssignments": [{ "WcdAadGroup": { "Id": "6f1a" } }, { "WcdAadGroup": null }] }]"#;
     let groups = read(text, TagCase::Insensitive).unwrap();

@@ -35,7 +35,7 @@ pub struct Consequences {
     pub before: Vec<GroupCount>,
     /// The same after the plan.
     pub after: Vec<GroupCount>,
-    /// Devices that change group, the most devices first.
+    /// Devices that change group: moves that widen access or raise remediation first, then the most devices first.
     pub moves: Vec<GroupMove>,
     /// How far the live groups agree with the file.
     pub check: GroupCheck,

@@ -127,11 +127,13 @@ impl Reader<'_> {
                 } else {
                     "waves are cumulative: each writes more devices than the one before"
                 };
-                self.report(
-                    Diagnostic::error("E0506", item.span, message)
-                        .label("adds no device")
-                        .help("write them in rising order, such as `[25, 10%, 100%]`"),
-                );
+                let help = if is_nothing {
+                    "write how many devices are written by the end of it, such as `25` or `10%`"
+                } else {
+                    "write them in rising order, such as `[25, 10%, 100%]`"
+                };
+                let finding = Diagnostic::error("E0506", item.span, message);
+                self.report(finding.label("adds no device").help(help));
                 continue;
             }
             waves.push(step);
@@ -172,7 +174,7 @@ pub fn blind_bounces(policy: &Policy, visibility: Duration) -> Option<Diagnostic
 /// Warns if the gate on health cannot see it in time.
 pub(super) fn blind_health(policy: &Policy) -> Option<Diagnostic> {
     let rollout = policy.guard.rollout.as_ref()?;
-    let why = "devices report about once an hour";
+    let why = "within less than an hour the service hardly shows that a device fell ill";
     blind(rollout, rollout.health.as_ref()?.span, ("`health`", "delete the gate"), why, REPORTS_AFTER)
 }
 

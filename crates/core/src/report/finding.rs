@@ -310,7 +310,7 @@ fn untrusted(plan: &Plan) -> Option<ReportFinding<'_>> {
 }
 
 /// What a reviewer of device groups must see: a wrong file, groups that its check hardly sees, and every move; those that
-/// widen access or raise remediation are warnings, and come first.
+/// widen access or raise remediation are warnings.
 fn moved<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     let Some(found) = consequences::foreseen(model) else { return Vec::new() };
     let finding = |(severity, rule): (Severity, &str), title: String, message: String| ReportFinding {
@@ -335,14 +335,13 @@ fn moved<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
         let title = format!("device group \"{}\" is hardly compared with the file", name(&group.name));
         finding((Severity::Note, "unseen"), title, consequences::unseen(group))
     }));
-    let (widening, others): (Vec<_>, Vec<_>) = found.moves.iter().partition(|one| consequences::widens(one));
-    let moves = widening.iter().map(|one| (Severity::Warning, one));
-    let mut moves = moves.chain(others.iter().map(|one| (Severity::Note, one)));
-    findings.extend(moves.by_ref().take(MOST / 4).map(|(severity, one)| {
+    let mut moves = found.moves.iter();
+    findings.extend(moves.by_ref().take(MOST / 4).map(|one| {
+        let severity = if one.widens() { Severity::Warning } else { Severity::Note };
         let title = format!("device group \"{}\" to \"{}\"", name(&one.from), name(&one.to));
         finding((severity, "move"), title, consequences::sentence(one, &name))
     }));
-    let rest: Vec<u64> = moves.map(|(_, one)| one.devices).collect();
+    let rest: Vec<u64> = moves.map(|one| one.devices).collect();
     if !rest.is_empty() {
         let message = format!(
             "{} with {} not listed one by one; other formats have all",

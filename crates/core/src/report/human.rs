@@ -94,7 +94,7 @@ fn moves(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<()
     let shown = if style.details { usize::MAX } else { MOVES };
     let name = |name: &str| terminal(&clip(name, 80)).into_owned();
     for one in found.moves.iter().take(shown) {
-        let paint = if consequences::widens(one) { Paint::Notice } else { Paint::Plain };
+        let paint = if one.widens() { Paint::Notice } else { Paint::Plain };
         write_prose(&consequences::sentence(one, &name), paint, (2, 6), style, out)?;
     }
     if found.moves.len() > shown {

@@ -67,6 +67,13 @@ pub enum MoveDoubt {
     To,
 }
 
+impl GroupMove {
+    /// Whether it lets more happen without an approval, or more people see the devices.
+    pub fn widens(&self) -> bool {
+        self.remediation == RemediationChange::Rises || !self.gain.is_empty()
+    }
+}
+
 /// Moves by their two groups.
 #[derive(Default)]
 pub(super) struct MoveTally<'a>(HashMap<(GroupIndex, GroupIndex), MovedDevices<'a>>);
@@ -120,12 +127,15 @@ impl<'a> MoveTally<'a> {
         after
     }
 
-    /// The moves, the most devices first, then by rank.
+    /// The moves, first those that a reviewer must see: [`GroupMove::widens`]; then the most devices first, then by rank.
     pub(super) fn finish(self, groups: &DeviceGroups, plan: &Plan, is_reliable: bool) -> Vec<GroupMove> {
         let mut moves: Vec<_> = self.0.into_iter().collect();
         moves.sort_unstable_by_key(|(ends, movers)| (std::cmp::Reverse(movers.devices), *ends));
         let moves = moves.into_iter();
-        moves.map(|(ends, movers)| group_move(groups, plan, ends, movers, is_reliable)).collect()
+        let moves = moves.map(|(ends, movers)| group_move(groups, plan, ends, movers, is_reliable));
+        let mut moves: Vec<GroupMove> = moves.collect();
+        moves.sort_by_key(|one| !one.widens());
+        moves
     }
 }
 

@@ -268,3 +268,22 @@ fn an_invariant_on_the_ungrouped_devices_counts_those_that_the_service_reports_i
     let [bounds] = groups.bounds.as_slice() else { panic!("{:?}", groups.bounds) };
     assert_eq!((bounds.before, bounds.least, bounds.most), (0, 0, 3));
 }
+
+#[test]
+fn moves_that_widen_access_or_raise_remediation_stand_before_larger_ones() {
+    let groups = "
+groups:
+  - { name: Tier-0, remediation: none, access: [SOC tier 2], when: { tag: [{ equals: Tier0 }] } }
+  - { name: Lab, remediation: none, access: [SOC tier 2], when: { tag: [{ equals: Lab }] } }
+  - { name: Other, remediation: none, access: [SOC tier 2], when: { os: [{ startsWith: WindowsServer }] } }
+  - { name: Open, remediation: full, when: { os: [{ equals: Windows11 }] } }
+";
+    let policy = "version: 1\nclaims: [Tier0, Lab]\ndeviceGroups: { file: groups.yaml }\nguard: { caps: { removals: { percent: 100 }, removalsPerTag: { percent: 100 } } }\n\
+                  rules:\n  - { name: none, select: { osPlatform: BeOS }, tags: [Tier0, Lab] }\n";
+    let mut fleet: Vec<String> = (0..9).map(|id| server(id, r#""Lab""#, "Lab")).collect();
+    fleet.push(server(9, r#""Tier0""#, "Tier-0").replace("WindowsServer2022", "Windows11"));
+    let planned = planned_in(groups, policy, TagCase::Exact, &fleet, &History::default());
+    let moves = planned.plan.groups.unwrap().moves;
+    let moves: Vec<(&str, u64)> = moves.iter().map(|one| (&*one.to, one.devices)).collect();
+    assert_eq!(moves, [("Open", 1), ("Other", 9)]);
+}

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     DeviceGroup, DeviceGroups, GroupCondition, Operator, Property, Remediation, Ungrouped, platforms,
 };
+use crate::diagnostic::did_you_mean;
 use crate::strict_json::StrictValue;
 use crate::strict_json::is_next_link;
 use crate::tag::TagCase;
@@ -49,6 +50,9 @@ pub fn read(text: &str, tag_case: TagCase) -> Result<DeviceGroups, String> {
     let mut entries = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         entries.push(entry(row, index, &mut notes)?);
+    }
+    if entries.is_empty() {
+        notes.push("the file has no group: no device can be predicted in one".to_owned());
     }
     settle(entries, tag_case, notes)
 }
@@ -118,6 +122,7 @@ fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<GroupEntr
     } else if row.get("deviceGroupName").is_some() {
         entity
     } else {
+        note_unread(row, &name, notes);
         written
     };
     let mut entry = reader(row, index).map_err(named)?;
@@ -147,6 +152,20 @@ fn entry(row: &Value, index: usize, notes: &mut Vec<String>) -> Result<GroupEntr
         entry.group.conditions.sort_by_key(|condition| condition.property);
     }
     Ok(entry)
+}
+
+/// Keys of a group written by hand.
+const WRITTEN_KEYS: [&str; 5] = ["name", "remediation", "access", "when", "ungrouped"];
+
+/// Notes keys that nothing reads: a group whose `access` is misspelled would be open to everyone. The service's own forms have more
+/// keys than are read.
+fn note_unread(row: &Value, name: &str, notes: &mut Vec<String>) {
+    let keys = row.as_object().into_iter().flat_map(|object| object.keys());
+    for key in keys.filter(|key| !WRITTEN_KEYS.contains(&key.as_str()) && !key.starts_with("x-")) {
+        let near = did_you_mean(key, WRITTEN_KEYS);
+        let near = near.map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
+        notes.push(format!("the group `{name}` has the key `{key}`, which nothing reads{near}"));
+    }
 }
 
 /// If an OS condition matches a part of the name `Linux`, the condition on the values of `osPlatform` that match. Devices report
