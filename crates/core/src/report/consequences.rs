@@ -178,6 +178,11 @@ pub fn counts(found: &Consequences) -> Vec<(&str, u64, u64)> {
     both.map(|(before, after)| (&*before.name, before.devices, after.devices)).collect()
 }
 
+/// Whether the plan changes the weight in the exposure score.
+pub fn changes_weight(found: &Consequences) -> bool {
+    found.exposure.before != found.exposure.after
+}
+
 /// `Exposure weight: 1,204.50 → 1,210.00 (+5.50)`, if it changes.
 pub fn exposure(found: &Consequences) -> Option<String> {
     let (before, after) = (found.exposure.before, found.exposure.after);
@@ -303,6 +308,11 @@ Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
             (Format::Sarif, ["\"level\": \"warning\"", "\"level\": \"note\""]),
             (Format::CodeQuality, ["\"severity\": \"major\"", "\"severity\": \"info\""]),
         ];
+        for format in [Format::Junit, Format::Sarif, Format::CodeQuality] {
+            let text = render(format, &fixtures::regrouped());
+            assert!(text.contains("Servers: 40 → 43; Tier-0 servers: 3 → 0"), "{format:?}: {text}");
+            assert!(text.contains("1,204.50 → 1,210.00"), "{format:?}: {text}");
+        }
         let mut harmless = fixtures::regrouped();
         let one = &mut harmless.groups.as_mut().unwrap().moves[0];
         (one.remediation, one.lose) = (RemediationChange::Falls, std::mem::take(&mut one.gain));
@@ -363,6 +373,8 @@ Device groups: 3 devices change group as predicted (UNRELIABLE: up to 12)
         for line in [
             "mdetag_group_moves{tenant=\"contoso\",from=\"Tier-0 servers\",to=\"Servers\",remediation=\"rises\",reliable=\"false\"} 3",
             "mdetag_groups_differ{tenant=\"contoso\"} 7",
+            "mdetag_group_devices{tenant=\"contoso\",group=\"Servers\",stage=\"after\"} 43",
+            "mdetag_group_devices{tenant=\"contoso\",group=\"Tier-0 servers\",stage=\"after\"} 0",
             "mdetag_groups_reliable{tenant=\"contoso\"} 0",
         ] {
             assert!(text.contains(line), "{text}");

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use crate::plan::consequences::GroupMove;
+use crate::plan::consequences::{Consequences, GroupMove};
 
 use super::consequences;
 use super::escape;
@@ -63,6 +63,10 @@ pub fn csv(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     }
     for one in consequences::foreseen(model).iter().flat_map(|found| &found.moves) {
         let cells = move_cells(one);
+        let cells = cells.iter().map(|cell| escape::csv(cell).into_owned());
+        writer.write_record(cells.chain(mark())).map_err(io_error)?;
+    }
+    for cells in consequences::foreseen(model).into_iter().flat_map(sums_of_groups) {
         let cells = cells.iter().map(|cell| escape::csv(cell).into_owned());
         writer.write_record(cells.chain(mark())).map_err(io_error)?;
     }
@@ -140,11 +144,43 @@ fn move_cells(one: &GroupMove) -> [String; WIDTH] {
     cells
 }
 
+/// Device groups whose number of devices changes, and the exposure weight if it does, from and to.
+fn sums_of_groups(found: &Consequences) -> Vec<[String; WIDTH]> {
+    let row = |action: &str, group: &str, from: String, to: String| {
+        let mut cells = [const { String::new() }; WIDTH];
+        (cells[0], cells[1]) = ("groups".to_owned(), action.to_owned());
+        (cells[5], cells[6]) = (from, to);
+        cells[OF_CHANGE + 1] = group.to_owned();
+        cells
+    };
+    let counts = consequences::counts(found).into_iter();
+    let mut rows: Vec<_> = counts
+        .map(|(group, before, after)| row("groupDevices", group, before.to_string(), after.to_string()))
+        .collect();
+    if consequences::changes_weight(found) {
+        let weight = |hundredths: u64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
+        rows.push(row("exposure", "", weight(found.exposure.before), weight(found.exposure.after)));
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::fixtures;
     use crate::report::model::{Input, Subject};
+
+    #[test]
+    fn device_groups_whose_number_changes_and_the_exposure_weight_are_rows() {
+        let mut out = Vec::new();
+        csv(&Model::new(Input::new(Subject::Plan, &fixtures::regrouped())), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let of = |action: &str| text.lines().filter(|line| line.contains(action)).collect::<Vec<_>>();
+        assert_eq!(of("\"groupDevices\"").len(), 2, "{text}");
+        assert!(of("\"groupDevices\"")[0].contains("\"40\",\"43\""), "{text}");
+        assert!(of("\"groupDevices\"")[0].contains("\"\",\"Servers\""), "{text}");
+        assert!(of("\"exposure\"")[0].contains("\"1204.50\",\"1210.00\""), "{text}");
+    }
 
     #[test]
     fn every_column_is_documented() {

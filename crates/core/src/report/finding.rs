@@ -24,6 +24,9 @@ use super::words::{self, counted, noun_for, number, outcome_phrase};
 /// counts.
 pub const MOST: usize = 4_000;
 
+/// The most device groups whose numbers are named.
+const MOST_COUNTS: usize = 50;
+
 /// The most devices that are named for a lost tag.
 const MOST_LOST: usize = 20;
 
@@ -63,6 +66,7 @@ pub fn findings<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
     findings.extend(broken(model));
     findings.extend(moved(model));
     findings.extend(lost(model));
+    findings.extend(halted(model));
     let mut rest = (0, 0);
     for part in &model.parts {
         for group in renamed::joined(model, &part.groups).iter() {
@@ -350,7 +354,49 @@ fn moved<'a>(model: &Model<'a>) -> Vec<ReportFinding<'a>> {
         );
         findings.push(finding((Severity::Note, "more"), "further moves".to_owned(), message));
     }
+    let counts = consequences::counts(found);
+    if !counts.is_empty() {
+        let shown = counts.iter().take(MOST_COUNTS);
+        let mut shown: Vec<String> = shown
+            .map(|(group, before, after)| {
+                format!("{}: {} → {}", name(group), number(*before), number(*after))
+            })
+            .collect();
+        if counts.len() > MOST_COUNTS {
+            shown.push(format!("… {} more", number((counts.len() - MOST_COUNTS) as u64)));
+        }
+        let title = "devices of device groups".to_owned();
+        findings.push(finding((Severity::Note, "devices"), title, shown.join("; ")));
+    }
+    if let Some(text) = consequences::exposure(found) {
+        findings.push(finding((Severity::Note, "exposure"), "exposure weight".to_owned(), text));
+    }
     findings
+}
+
+/// The gate that stopped the rollout, with the devices that failed it.
+fn halted<'a>(model: &Model<'a>) -> Option<ReportFinding<'a>> {
+    let run = model.input.run?;
+    let halt = run.halt.as_ref()?;
+    let changes = &model.plan().changes;
+    let name = |id: &std::sync::Arc<str>| {
+        let place = changes.binary_search_by(|change| change.id.cmp(id)).ok();
+        let name = place.and_then(|place| changes[place].name.as_deref()).unwrap_or(id);
+        clip(name, 80).into_owned()
+    };
+    let names: Vec<String> = halt.devices.iter().map(name).collect();
+    let why = run.stopped.as_deref().unwrap_or("the gate failed");
+    Some(ReportFinding {
+        rule: format!("gate/{}", halt.gate.word()),
+        severity: Severity::Error,
+        class: "gate",
+        is_failure: true,
+        title: format!("wave {} fails the gate {}", halt.wave, halt.gate.word()),
+        message: format!("the rollout was stopped: {why}: {}", names.join(", ")),
+        place: None,
+        changes: 0,
+        origin: None,
+    })
 }
 
 fn refused(plan: &Plan) -> Vec<ReportFinding<'_>> {
@@ -377,4 +423,48 @@ fn refused(plan: &Plan) -> Vec<ReportFinding<'_>> {
         finding("further refusals".to_owned(), message, None)
     });
     refusals.chain(more).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::{Gate, Halt};
+    use crate::report::markdown::MAX_CHARS;
+    use crate::report::model::Input;
+    use crate::report::{Format, Style, fixtures, write};
+
+    #[test]
+    fn a_gate_that_stopped_a_rollout_is_a_failure_in_every_format_of_findings_and_a_metric() {
+        let plan = fixtures::example();
+        let mut run = fixtures::run(&plan);
+        run.stopped = Some("wave 1 fails the gate `failed`: 9 of 25 devices (at most 5 % may)".to_owned());
+        run.halt = Some(Halt {
+            wave: 1,
+            gate: Gate::Failed,
+            bad: 9,
+            of: 25,
+            at_most: Some("5 %".to_owned()),
+            devices: vec![plan.changes[0].id.clone()],
+        });
+        let input = Input { run: Some(&run), ..Input::new(Subject::Applied, &plan) };
+        let render = |format: Format| {
+            let mut out = Vec::new();
+            write(format, &Model::new(input), &Style::default(), MAX_CHARS, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for format in [Format::Junit, Format::Sarif, Format::CodeQuality] {
+            let text = render(format);
+            assert!(text.contains("9 of 25 devices"), "{format:?}: {text}");
+            assert!(text.contains("(at most 5 % may): dc01.corp.example.com"), "{format:?}: {text}");
+        }
+        assert!(render(Format::Sarif).contains("gate/failed"));
+        let text = render(Format::Openmetrics);
+        assert!(
+            text.contains("mdetag_gate_failed{tenant=\"contoso\",gate=\"failed\",wave=\"1\"} 9"),
+            "{text}"
+        );
+        run.halt = None;
+        let input = Input { run: Some(&run), ..Input::new(Subject::Applied, &plan) };
+        assert!(findings(&Model::new(input)).iter().all(|finding| finding.class != "gate"));
+    }
 }

@@ -1,5 +1,5 @@
-//! For log pipelines: one line per change, per device on which a template yields no tag, and per move between device groups. No
-//! line if there is none of these.
+//! For log pipelines: one line per change, per device on which a template yields no tag, per move between device groups, per group
+//! whose number of devices changes, and for the exposure weight if it does. No line if there is none of these.
 //!
 //! Each line names its tenant and time, because a pipeline mixes lines of many tenants.
 
@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::plan::consequences::GroupMove;
+use crate::plan::consequences::{Exposure, GroupMove};
 use crate::time::Timestamp;
 
 use super::consequences;
@@ -52,6 +52,32 @@ enum LineSubject<'a> {
         /// The move, as plan files have it.
         group_move: &'a GroupMove,
     },
+    /// A device group whose number of devices changes.
+    #[serde(rename_all = "camelCase")]
+    Devices {
+        /// `groupDevices`.
+        action: &'static str,
+        /// The group with its numbers.
+        group_devices: GroupDevices<'a>,
+    },
+    /// The weight in the exposure score, if it changes.
+    Weight {
+        /// `exposure`.
+        action: &'static str,
+        /// In hundredths, as plan files have it.
+        exposure: Exposure,
+    },
+}
+
+/// The devices in scope that are predicted in a group.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct GroupDevices<'a> {
+    /// Its name.
+    group: &'a str,
+    /// Before the plan.
+    before: u64,
+    /// After it.
+    after: u64,
 }
 
 /// Writes the report.
@@ -61,8 +87,15 @@ enum LineSubject<'a> {
 pub fn ndjson(model: &Model<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut rows = model.rows().chain(model.lost_rows()).chain(model.rows_beside());
     rows.try_for_each(|row| line(model, LineSubject::Change(Box::new(row::document(model, &row))), out))?;
-    let mut moves = consequences::foreseen(model).into_iter().flat_map(|found| &found.moves);
-    moves.try_for_each(|one| line(model, LineSubject::Move { action: "groupMove", group_move: one }, out))
+    let Some(found) = consequences::foreseen(model) else { return Ok(()) };
+    let moves = found.moves.iter().map(|one| LineSubject::Move { action: "groupMove", group_move: one });
+    let counts = consequences::counts(found).into_iter().map(|(group, before, after)| LineSubject::Devices {
+        action: "groupDevices",
+        group_devices: GroupDevices { group, before, after },
+    });
+    let weight = consequences::changes_weight(found)
+        .then_some(LineSubject::Weight { action: "exposure", exposure: found.exposure });
+    moves.chain(counts).chain(weight).try_for_each(|of| line(model, of, out))
 }
 
 fn line<'a>(model: &Model<'a>, of: LineSubject<'a>, out: &mut dyn Write) -> io::Result<()> {
@@ -120,6 +153,12 @@ mod tests {
         assert_eq!((&moved["from"], &moved["to"]), (&"Tier-0 servers".into(), &"Servers".into()));
         assert_eq!((&moved["devices"], &moved["tags"][0]), (&3.into(), &"-Tier0".into()));
         assert_eq!(moved["unreliable"], serde_json::json!(["liveGroups"]));
+        let lines = lines(Input::new(Subject::Plan, &plan));
+        let of = |action: &str| lines.iter().filter(|line| line["action"] == action).collect::<Vec<_>>();
+        let servers = serde_json::json!({ "group": "Servers", "before": 40, "after": 43 });
+        assert_eq!((of("groupDevices").len(), &of("groupDevices")[0]["groupDevices"]), (2, &servers));
+        let weight = serde_json::json!({ "before": 120_450, "after": 121_000 });
+        assert_eq!(of("exposure")[0]["exposure"], weight);
         plan.groups.as_mut().unwrap().moves[0].unreliable.clear();
         assert!(moves(&plan, Subject::Drift)[0]["groupMove"].get("unreliable").is_none());
     }

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 
 use hashbrown::HashMap;
 
-use crate::apply::Outcome;
-use crate::plan::consequences::GroupMove;
+use crate::apply::{Halt, Outcome};
+use crate::plan::consequences::{Consequences, GroupMove};
 
 use super::consequences;
 use super::escape::{self, clip};
@@ -22,7 +22,7 @@ const SERIES: usize = 200;
 type MetricSample = (Vec<(&'static str, String)>, u64);
 
 /// The name and help of every metric.
-pub const METRICS: [(&str, &str); 27] = [
+pub const METRICS: [(&str, &str); 29] = [
     ("mdetag_report_timestamp_seconds", "When the plan was made, in seconds since 1970."),
     ("mdetag_devices", "Devices read."),
     ("mdetag_devices_in_scope", "Devices in scope of the policy set."),
@@ -47,10 +47,18 @@ pub const METRICS: [(&str, &str); 27] = [
     ("mdetag_guard_refused", "1 where the guard refuses the plan."),
     ("mdetag_invariant_broken", "1 where an invariant does not hold on the tenant as it is, by invariant."),
     ("mdetag_group_moves", "Devices that change device group as predicted, by move; the largest ones."),
+    (
+        "mdetag_group_devices",
+        "Devices in scope by predicted device group, before and after the plan; the largest ones.",
+    ),
     ("mdetag_groups_differ", "Devices in another device group than the file predicts."),
     ("mdetag_groups_reliable", "1 where every predicted move may be relied on."),
     ("mdetag_exposure_weight_hundredths", "Weight of the devices in the exposure score, in hundredths."),
     ("mdetag_outcomes", "How the changes of the last run ended."),
+    (
+        "mdetag_gate_failed",
+        "Devices that fail the gate that stopped the rollout, by gate and wave; absent if none did.",
+    ),
     ("mdetag_lost_tags", "Tags that calls of the last run took along, by whether they are back."),
     ("mdetag_exit_code", "Exit code of the last run."),
 ];
@@ -119,10 +127,17 @@ fn samples(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
             let label = |is_back: bool| vec![("restored", is_back.to_string())];
             vec![(label(true), back), (label(false), left)]
         }),
+        "mdetag_gate_failed" => {
+            let halt = model.input.run.and_then(|run| run.halt.as_ref());
+            let labels =
+                |halt: &Halt| vec![("gate", halt.gate.word().to_owned()), ("wave", halt.wave.to_string())];
+            halt.map_or_else(Vec::new, |halt| vec![(labels(halt), halt.bad)])
+        }
         "mdetag_exit_code" => {
             model.input.run.map_or_else(Vec::new, |run| single_sample(run.exit_code.into()))
         }
         "mdetag_group_moves"
+        | "mdetag_group_devices"
         | "mdetag_groups_differ"
         | "mdetag_groups_reliable"
         | "mdetag_exposure_weight_hundredths" => foreseen(model, name),
@@ -186,6 +201,7 @@ fn foreseen(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
             }
             moves
         }
+        "mdetag_group_devices" => group_devices(found),
         "mdetag_groups_differ" => single_sample(found.check.differ + found.check.changed.differ),
         "mdetag_groups_reliable" => {
             let is_sure = found.check.reliable && found.moves.iter().all(|one| one.unreliable.is_empty());
@@ -197,6 +213,24 @@ fn foreseen(model: &Model<'_>, name: &str) -> Vec<MetricSample> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The groups with the most devices, before or after.
+fn group_devices(found: &Consequences) -> Vec<MetricSample> {
+    let both = found.before.iter().zip(&found.after);
+    let mut groups: Vec<(&str, [u64; 2])> =
+        both.map(|(before, after)| (&*before.name, [before.devices, after.devices])).collect();
+    groups.sort_by_key(|(_, devices)| std::cmp::Reverse(devices.iter().max().copied()));
+    let rest = groups.split_off(groups.len().min(SERIES));
+    let rest =
+        rest.iter().fold([0, 0], |[before, after], (_, devices)| [before + devices[0], after + devices[1]]);
+    let rest = Some(("", rest)).filter(|(_, devices)| *devices != [0, 0]);
+    let sample = |(group, devices): (&str, [u64; 2])| {
+        let labels =
+            |stage: &str| vec![("group", clip(group, 100).into_owned()), ("stage", stage.to_owned())];
+        [(labels("before"), devices[0]), (labels("after"), devices[1])]
+    };
+    groups.into_iter().chain(rest).flat_map(sample).collect()
 }
 
 fn split(model: &Model<'_>) -> Vec<MetricSample> {
