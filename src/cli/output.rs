@@ -16,7 +16,7 @@ use mdetag_core::report::style::Style;
 use mdetag_core::report::tenants::Summary;
 use mdetag_core::report::unplanned::{self, Unplanned, holds_findings};
 
-use super::args::{CiSystem, Command, Format, Global, ReportArgs, report_file};
+use super::args::{CiSystem, Command, Format, Global, ReportArgs, report_file, report_formats};
 use super::ci;
 use super::console::Console;
 use super::context::{self, Context};
@@ -41,8 +41,7 @@ impl Reports {
         let mut files = Vec::new();
         for text in &args.reports {
             let wrong = || {
-                let known = Format::ALL.iter().filter(|format| format.is_of_a_plan());
-                let known = known.map(|format| format.name()).collect::<Vec<_>>().join(", ");
+                let known = report_formats();
                 Failure::usage(format!("`--report {text}` is not FORMAT=FILE"))
                     .help(format!("write for example --report markdown=plan.md; the formats are {known}"))
             };

@@ -97,8 +97,12 @@ pub struct TestArgs {
 /// What `plan`, `drift` and `apply` have in common.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ReportArgs {
-    /// Write a further report (repeatable): human, json, ndjson, markdown, html, junit, sarif, openmetrics, csv, csv-bom, codequality
-    #[arg(long = "report", value_name = "FORMAT=FILE")]
+    /// `FORMAT=FILE`, as typed.
+    #[arg(
+        long = "report",
+        value_name = "FORMAT=FILE",
+        help = format!("Write a further report (repeatable): {}", super::report_formats())
+    )]
     pub reports: Vec<String>,
     /// Cut Markdown at this many characters, by group
     #[arg(long, value_name = "N", value_parser = comment_length, default_value_t = MAX_CHARS)]

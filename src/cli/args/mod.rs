@@ -128,6 +128,12 @@ fn formats() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(words).map(|word| Format::parse(&word).expect("each word is a format's name"))
 }
 
+/// The formats of `--report`, for its help and its message.
+pub fn report_formats() -> String {
+    let names = Format::ALL.iter().filter(|format| format.is_of_a_plan()).map(|format| format.name());
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
