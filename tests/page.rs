@@ -139,6 +139,43 @@ fn a_refused_plan_draws_its_guard_filters_by_group_and_reads_as_cards_on_a_phone
 }
 
 #[test]
+fn a_name_that_is_cut_is_shown_whole_by_keyboard_on_every_screen() {
+    let Some(mut driver) = browser() else {
+        eprintln!("Chromium or chromedriver is not installed: the page was not looked at");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("long.html");
+    let mut plan = plan();
+    plan.changes.truncate(200);
+    let long = "srv-with-a-long-name-".repeat(9) + ".corp.example.com";
+    for change in &mut plan.changes {
+        change.name = Some(format!("{}-{long}", change.id).into());
+    }
+    plan.tags[0] = "a-tag-of-two-hundred-characters-".repeat(6).into();
+    write(&file, Subject::Plan, &plan);
+    for width in [1280, 380] {
+        driver.screen(width);
+        driver.open(&format!("file://{}", file.display()));
+        driver.focus(".scroll");
+        driver.press(&"\u{e004}".repeat(40));
+        let focused = "return document.activeElement.textContent";
+        let text = driver.read(focused);
+        assert!(text.contains("characters-") || text.contains(".corp.example.com"), "{width}: {text}");
+        let is_whole = "const cell = document.activeElement; const box = cell.getBoundingClientRect(); \
+            const above = document.elementFromPoint(box.left + 20, box.bottom - 4); \
+            return [cell.scrollWidth <= cell.clientWidth + 1, cell.scrollHeight <= cell.clientHeight + 1, above === cell].join()";
+        assert_eq!(driver.read(is_whole), "true,true,true", "{width}: {text}");
+        if let Some(found) = driver.violations() {
+            assert_eq!(found, "", "{width}");
+        }
+        let fits = "return String(document.documentElement.scrollWidth <= innerWidth)";
+        assert_eq!(driver.read(fits), "true", "{width}: nothing is wider than the window");
+    }
+    assert_eq!(driver.console(), Vec::<String>::new());
+}
+
+#[test]
 fn a_hundred_thousand_rows_are_searched_and_sorted_by_keyboard_without_a_word_on_the_console() {
     let Some(mut driver) = browser() else {
         eprintln!("Chromium or chromedriver is not installed: the page was not looked at");

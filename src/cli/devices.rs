@@ -27,7 +27,9 @@ const WHERE: &str = "command-line";
 /// An unknown selector, rule or field; policies, identity, network, standard output.
 pub async fn run(context: &Context, args: &DevicesArgs) -> Result<Exit, Failure> {
     looking::formats(context, "devices")?;
-    let fields = args.fields.iter().map(|name| field(name)).collect::<Result<Vec<Field>, Failure>>()?;
+    let mut fields = args.fields.iter().map(|name| field(name)).collect::<Result<Vec<Field>, Failure>>()?;
+    // Every row begins with it.
+    fields.retain(|field| *field != Field::Id);
     let seen = looking::read(context, &args.policy).await?;
     let wanted = wanted(context, args, &seen)?;
     let listing = listing(&seen.source.inventory.snapshot, &wanted, args, &fields);

@@ -9,6 +9,7 @@ use mdetag_core::diagnostic::{DataFile, Severity, Source as Text, Sources};
 use mdetag_core::import::{self, ImportOptions, Imported};
 use mdetag_core::plan::{History, PolicyReference};
 use mdetag_core::policy;
+use mdetag_core::report::escape::terminal;
 use mdetag_core::report::import as report;
 use mdetag_core::report::words::noun_for;
 use mdetag_core::tag::{TagCase, TagPattern};
@@ -32,6 +33,12 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> 
     let mut options = asked(args)?;
     let source = source::read(context, None).await?;
     trusted(context, args, &source)?;
+    let snapshot = &source.inventory.snapshot;
+    for (text, pattern) in args.tag.iter().zip(&options.tags) {
+        if !snapshot.tag_ids().any(|tag| pattern.matches(snapshot.tag(tag), TagCase::Exact, true)) {
+            context.console.say(&format!("note: no live tag matches `--tag {}`", terminal(text)));
+        }
+    }
     look_around(context, args, &source, &mut options);
     let imported = import::import(&source.inventory.snapshot, &options);
     let taken: Vec<&str> = imported

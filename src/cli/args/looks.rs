@@ -39,7 +39,7 @@ pub struct DevicesArgs {
     /// Only devices that the policies' file of device groups puts into this group
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
-    /// The columns, as fields of the policy language
+    /// The columns beside the id: fields of devices, as the policy language names them
     #[arg(
         long,
         value_name = "FIELD,…",

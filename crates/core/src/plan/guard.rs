@@ -451,10 +451,15 @@ fn demand(invariant: &Invariant) -> String {
         .into_iter()
         .filter_map(|(word, quantity)| quantity.map(|quantity| format!("{word} {}", amount(quantity))))
         .collect();
+    let last = invariant.at_most.or(invariant.at_least);
+    let (carry, have, are) = match last {
+        Some(Quantity::Count(1)) => ("carries", "has", "is"),
+        _ => ("carry", "have", "are"),
+    };
     let what = match &invariant.counts {
-        Counted::Tag(tag) => format!("carry {tag}"),
-        Counted::Value(value) => format!("have the value {value}"),
-        Counted::Group { name, .. } => format!("are in the device group {name}"),
+        Counted::Tag(tag) => format!("{carry} {tag}"),
+        Counted::Value(value) => format!("{have} the value {value}"),
+        Counted::Group { name, .. } => format!("{are} in the device group {name}"),
     };
     format!("{} {what}", bounds.join(" and "))
 }

@@ -372,6 +372,8 @@ fn condition(tree: &Condition, depth: usize, style: &Style, out: &mut dyn Write)
 fn leaf(condition: &Condition, depth: usize, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let actual = match &condition.actual {
         Some(actual) => format!(" · has {}", shown(actual)),
+        // `everything`, and a named selector that was explained above, read no field of their own.
+        None if condition.label == "everything" || condition.label.starts_with("use ") => String::new(),
         None if condition.children.is_empty() => " · has nothing".to_owned(),
         None => String::new(),
     };

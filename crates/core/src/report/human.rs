@@ -131,7 +131,11 @@ fn asides(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<(
     if !phrases.is_empty() {
         let mut items: Vec<Cow<'_, str>> = phrases.iter().map(|phrase| escaped(phrase).into()).collect();
         items[0] = format!("Not written: {}", items[0]).into();
-        lines(&wrap(items, " · ", (2, 4), style.width), out)?;
+        for line in wrap(items, " · ", (2, 4), style.width) {
+            // An item alone can be wider than the terminal.
+            let text = line.trim_start();
+            write_prose(text, Paint::Plain, (line.len() - text.len(), 4), style, out)?;
+        }
     }
     if style.details || model.input.subject == Subject::Drift {
         aside_devices(model, style, out)?;
@@ -305,10 +309,6 @@ fn refused(model: &Model<'_>, style: &Style, out: &mut dyn Write) -> io::Result<
 
 fn escaped(phrase: &Phrase) -> String {
     phrase.render(|name| terminal(&super::escape::clip(name, 80)).into_owned())
-}
-
-fn lines(lines: &[String], out: &mut dyn Write) -> io::Result<()> {
-    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 #[cfg(test)]

@@ -269,7 +269,8 @@ fn asides(model: &Model<'_>) -> String {
     text.push_str(&more(unmatched.len(), "source"));
     let warnings = &model.plan().warnings;
     for warning in warnings.iter().take(SENTENCES) {
-        text.push_str(&format!("⚠ {} {}\n\n", warning.code, code(&clip(&warning.message, 300))));
+        let sign = if warning.is_note() { "Note" } else { "⚠" };
+        text.push_str(&format!("{sign} {} {}\n\n", warning.code, code(&clip(&warning.message, 300))));
     }
     text.push_str(&more(warnings.len(), "warning"));
     text

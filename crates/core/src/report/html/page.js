@@ -140,7 +140,18 @@
       }
       made.append(line);
     }
+    // A cell that is cut can be focused and is then shown whole; scrolling it into view must not take the focus away.
+    const held = document.activeElement;
+    const place = held.closest?.(".item") ? [held.closest(".item").getAttribute("aria-rowindex"), held.closest(".cell").dataset.name] : null;
     space.replaceChildren(made);
+    for (const cell of space.querySelectorAll(".cell")) {
+      const isCut = cell.scrollWidth > cell.clientWidth || cell.scrollHeight > cell.clientHeight + 1;
+      if (isCut && !cell.firstElementChild) cell.tabIndex = 0;
+    }
+    if (place) {
+      const cell = [...space.querySelectorAll(`[aria-rowindex="${place[0]}"] .cell`)].find((one) => one.dataset.name === place[1]);
+      (cell?.querySelector("a") ?? cell)?.focus({ preventScroll: true });
+    }
   };
 
   const number = (value) => value.toLocaleString("en-US");
@@ -160,7 +171,7 @@
     const found = [...new Set(groups.map((group) => group[column]))].filter(Boolean).sort();
     for (const name of found.slice(0, MOST)) {
       const option = element("option", "", { value: name });
-      option.textContent = name.length > 60 ? name.slice(0, 60) + "…" : name;
+      option.textContent = name.length > 200 ? name.slice(0, 200) + "…" : name;
       select.append(option);
     }
   }
