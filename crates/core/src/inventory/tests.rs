@@ -49,7 +49,9 @@ fn a_page_yields_its_devices_and_the_next_link() {
     assert_eq!(shown(Field::OsBuild).as_deref(), Some("20348"));
     assert_eq!(shown(Field::RbacGroupId).as_deref(), Some("140"));
     assert_eq!(shown(Field::IsAadJoined).as_deref(), Some("true"));
-    assert_eq!(shown(Field::LastSeen).as_deref(), Some("2026-08-30T21:07:19Z"), "to the second");
+    let last_seen = snapshot.time(Field::LastSeen, row).map(|time| time.to_string());
+    assert_eq!(last_seen.as_deref(), Some("2026-08-30T21:07:19.4471938Z"));
+    assert_eq!(shown(Field::LastSeen).as_deref(), Some("2026-08-30T21:07:19Z"), "people read seconds");
     assert_eq!(shown(Field::FirstSeen), None, "year 1 is the service's placeholder");
     assert_eq!(shown(Field::MachineTags).as_deref(), Some("B, A"), "the service's order, each once");
     assert_eq!(snapshot.value(row), Some("Critical"), "unknown words are kept");
