@@ -60,7 +60,7 @@ impl Fleet {
         let (mut bulk_forbidden, mut value_forbidden, mut value_held) = (0, 0, 0);
         for _ in 0..1 + pick(3) {
             let rate = [10, 60, 200][pick(3) as usize];
-            match pick(27) {
+            match pick(28) {
                 0 => faults.throttled = rate,
                 1 => faults.failing = 2 * rate,
                 2 => faults.applied_but_failing = 2 * rate,
@@ -93,6 +93,7 @@ impl Fleet {
                 }
                 24 => (faults.throttled, faults.waits_long, faults.retry_after) = (rate / 10, true, true),
                 25 => faults.silent_list = 5 * rate,
+                26 => faults.patch_closed = Some([403, 404, 405, 500][pick(4) as usize]),
                 _ => (value_forbidden, value_held) = (1 + pick(size / 4 + 1), 1 + pick(size / 4 + 1)),
             }
         }

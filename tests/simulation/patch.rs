@@ -88,6 +88,34 @@ fn a_patch_that_loses_tags_stops_its_lane_and_the_tags_are_put_back() {
 }
 
 #[test]
+fn where_patch_is_closed_missing_or_broken_the_documented_routes_do_the_work() {
+    for status in [400, 403, 404, 405, 500] {
+        let wish = Wish { has: &["own"], value: true, ..Wish::default() };
+        let faults = || Faults { patch_closed: Some(status), ..Faults::default() };
+        let (mut plan, service) = fleet(&[wish; 40], faults());
+        plan.header.options.values = ValueRoute::Both;
+        let fared = apply_with(plan, service, RunOptions::default());
+        assert_eq!(fared.count(Outcome::Done), 40, "both, {status}");
+
+        let wish = Wish { add: &["a", "b"], has: &["own"], value: true, ..Wish::default() };
+        let (mut plan, service) = fleet(&[wish; 40], faults());
+        plan.header.options.combine = true;
+        for (number, change) in plan.changes.iter_mut().enumerate() {
+            for add in &mut change.add {
+                plan.tags.push(format!("{}{number}", plan.tags[add.tag.0 as usize]).into());
+                add.tag = TagIndex(plan.tags.len() as u32 - 1);
+            }
+        }
+        let origins = all_manual(&plan);
+        let fared = apply_knowing(plan, service, RunOptions::default(), &origins);
+        assert_eq!(fared.count(Outcome::Done), 120, "combined, {status}");
+        let tried = fared.calls(Lane::UpdateDevice);
+        // A 400 speaks of one device only; every other answer gives the route up after a few devices.
+        assert!(tried > 0 && (status == 400 || tried <= 40), "{status}: {tried} calls");
+    }
+}
+
+#[test]
 fn after_a_sound_patch_a_missing_tag_was_removed_by_a_person_and_stays_away() {
     let wish = Wish { has: &["own", "portal"], value: true, ..Wish::default() };
     let (mut plan, mut service) = fleet(&[wish; 40], Faults::default());

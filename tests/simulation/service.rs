@@ -78,6 +78,8 @@ pub(crate) struct Faults {
     pub(crate) silent_bulk: bool,
     /// The status of every single-device call, if that route is closed.
     pub(crate) single_closed: Option<u16>,
+    /// The status of every `PATCH`, if that route is closed or missing.
+    pub(crate) patch_closed: Option<u16>,
     pub(crate) patch: Patch,
     /// A `PATCH` of a value alone empties the tag list.
     pub(crate) patch_wipes: bool,
@@ -238,6 +240,9 @@ impl Service {
             && self.faults.refused_tag == Some(tag)
         {
             return rejected(400, "InvalidInput", "the tag is not allowed");
+        }
+        if let (Call::Update { .. }, Some(status)) = (call, self.faults.patch_closed) {
+            return rejected(status, "NotHere", "not this way");
         }
         if let (Call::SingleTag { .. }, Some(status)) = (call, self.faults.single_closed) {
             return rejected(status, "Forbidden", "not for you");

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use super::budget::Budget;
 use super::changes::{ChangeIndex, ChangeRow, Effect};
 use super::evidence::{ReplyEvidence, RereadReason};
-use super::queue::{ItemKind, Queue};
+use super::queue::{ItemIndex, ItemKind, PatchBody, Queue};
 use super::retry::{LONGEST_CLOSURE, MAX_FAILURES, MAX_FORBIDDEN, MAX_TRIES, MIN_WAIT};
 use super::run::{CallInFlight, Run};
 use super::twins::CUT_BEYOND;
@@ -210,7 +210,8 @@ impl Run<'_> {
                 self.leave_single_route(words, now);
                 self.back_to_bulk(flight.item);
             }
-            404 => self.missed(&flight, rejection, words, now),
+            // A missing `PATCH` may be missing for every device; the documented routes tell.
+            404 if flight.lane != Lane::UpdateDevice => self.missed(&flight, rejection, words, now),
             _ => self.refused(flight, rejection, words, now),
         }
     }
@@ -235,6 +236,11 @@ impl Run<'_> {
             // The documented routes need no read.
             self.failed(&flight, &error, now);
             return self.uncombine(flight.item);
+        }
+        if flight.lane == Lane::UpdateDevice {
+            // Only this route was tried, and the documented ones are idempotent.
+            self.failed(&flight, &error, now);
+            return self.by_documented_routes(flight.item);
         }
         let may_have_effect = self.queues.item(flight.item).may_have_effect;
         for change in &flight.members {
@@ -274,7 +280,8 @@ impl Run<'_> {
         if rejection.status == 401 {
             return self.failed(flight, words, now);
         }
-        if rejection.status != 403 {
+        let has_no_patch = flight.lane == Lane::UpdateDevice && matches!(rejection.status, 404 | 405);
+        if rejection.status != 403 && !has_no_patch {
             return;
         }
         let circuit = self.lanes.circuit_mut(flight.lane);
@@ -291,7 +298,10 @@ impl Run<'_> {
         };
         let circuit = self.lanes.circuit_mut(flight.lane);
         if is_closed && circuit.opened().is_none() {
-            let reason = format!("it is forbidden, the last answer: {words}");
+            let reason = match has_no_patch {
+                true => format!("it is not there, the last answer: {words}"),
+                false => format!("it is forbidden, the last answer: {words}"),
+            };
             circuit.open(reason.clone());
             self.note(now, format!("the {} lane is given up: {reason}", flight.lane.word()));
         }
@@ -299,23 +309,15 @@ impl Run<'_> {
 
     /// The service rejected the call, and would do so again.
     fn refused(&mut self, flight: CallInFlight, rejection: &Rejection, words: &str, now: Timestamp) {
-        let item = self.queues.item_mut(flight.item);
         // Documents contradict each other about `PATCH` only; the other routes still work, and need no read.
         if matches!(flight.lane, Lane::UpdateDevice | Lane::Get) {
-            match &item.kind {
-                ItemKind::Combined { list, .. } => {
-                    if list.as_ref().is_some_and(|list| list.tags.is_some()) {
-                        let text =
-                            format!("a combined PATCH was refused ({words}): its changes go one by one");
-                        self.note(now, text);
-                    }
-                    self.uncombine(flight.item);
-                }
-                _ => {
-                    item.queue = Queue::SetValue;
-                    self.queues.enqueue(flight.item);
-                }
+            if let ItemKind::Combined { list: Some(PatchBody { tags: Some(_), .. }), .. } =
+                &self.queues.item(flight.item).kind
+            {
+                let text = format!("a combined PATCH was refused ({words}): its changes go one by one");
+                self.note(now, text);
             }
+            self.by_documented_routes(flight.item);
             return self.learn_from_refusal(&flight, rejection, words, now);
         }
         // A token that stays rejected after a fresh sign-in says nothing about the device.
@@ -330,6 +332,17 @@ impl Run<'_> {
         self.refused_alone(flight.item, rejection);
         self.learn_from_refusal(&flight, rejection, words, now);
         self.advance(flight.item);
+    }
+
+    /// Sends the changes of a `PATCH` that does not work by the routes that are documented for them.
+    fn by_documented_routes(&mut self, index: ItemIndex) {
+        let item = self.queues.item_mut(index);
+        if matches!(item.kind, ItemKind::Combined { .. }) {
+            return self.uncombine(index);
+        }
+        item.tries = 0;
+        item.queue = Queue::SetValue;
+        self.queues.enqueue(index);
     }
 
     /// One 404 may be temporary. After two, the list tells whether the device is gone or the service only refuses it. Nothing
