@@ -128,10 +128,12 @@ impl<'p> Run<'p> {
             return;
         }
         let before = self.patch.watched.remove(&device).unwrap_or_default();
-        let (mut lost, mut has_kept_manual) = (Vec::new(), false);
+        let (mut lost, mut loses, mut has_kept_manual) = (Vec::new(), false, false);
         for tag in before {
             // This run may have removed the tag meanwhile.
             if self.removes(device, &tag) {
+                // Nothing else was sent for the device between the read and the answer: the PATCH took it.
+                loses |= is_answer && !state.tags.contains(&tag);
                 continue;
             }
             if !state.tags.contains(&tag) {
@@ -140,7 +142,7 @@ impl<'p> Run<'p> {
                 has_kept_manual = true;
             }
         }
-        if !lost.is_empty() {
+        if loses || !lost.is_empty() {
             self.sightings.note(Question::PatchValue, "losesTags", None);
             self.stop_patch("a PATCH of a value alone lost tags", now);
         } else if is_answer && has_kept_manual {
