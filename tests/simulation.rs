@@ -159,6 +159,12 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 #[test]
+fn a_first_patch_that_takes_a_tag_which_the_run_removes_stops_its_lane_too() {
+    // In this world the canary lost such a tag, counted as sound, and each later `PATCH` lost a tag in silence.
+    play(652, &[]);
+}
+
+#[test]
 fn every_change_ends_once_whatever_the_service_does() {
     let mut counts = BTreeMap::new();
     for seed in seeds() {
