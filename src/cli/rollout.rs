@@ -80,8 +80,8 @@ pub async fn carry_out<'a>(
     let start = inputs.session.ledger.clock().now();
     check_beginning(inputs, &waves, start)?;
     let entries = inputs.resumed.map(|recorded| recorded.entries.clone()).unwrap_or_default();
-    let ill = ill_of(inputs, inputs.snapshot).unwrap_or(None);
-    let ill = ids(inputs.snapshot, ill.as_ref());
+    let health = health_of(inputs, inputs.snapshot).unwrap_or_default();
+    let ill = ids(inputs.snapshot, health.surely.as_ref());
     let mut rollout = Rollout {
         inputs,
         waves,
@@ -218,11 +218,11 @@ impl Rollout<'_, '_> {
     fn inspect(&mut self, read: Result<(Snapshot, Trust), String>, asked: Timestamp) -> Result<(), Failure> {
         let now = self.inputs.session.ledger.clock().now();
         let judged = read.and_then(|(snapshot, trust)| {
-            let ill = ill_of(self.inputs, &snapshot)?;
-            Ok((snapshot, trust, ill))
+            let health = health_of(self.inputs, &snapshot)?;
+            Ok((snapshot, trust, health))
         });
         let said = match judged {
-            Ok((snapshot, trust, ill)) => {
+            Ok((snapshot, trust, Health { ill, surely })) => {
                 let observed = |id: &str| DeviceState::in_snapshot(&snapshot, id);
                 let is_ill = |id: &str| {
                     let row = snapshot.find(id);
@@ -231,7 +231,7 @@ impl Rollout<'_, '_> {
                 let is_trusted = trust.is_trusted();
                 let read = GateRead { asked, is_trusted, observed: &observed, is_ill: &is_ill };
                 let said = self.waves.inspect(Ok(&read), now);
-                self.ill = ids(&snapshot, ill.as_ref());
+                self.ill = ids(&snapshot, surely.as_ref());
                 said
             }
             Err(reason) => {
@@ -303,18 +303,29 @@ pub fn notice(args: &ApplyArgs) -> Option<String> {
     Some(format!("every wave of this plan is written at once (--waves all): {reason}"))
 }
 
-/// The devices that meet the policy's `health`.
-fn ill_of(inputs: &RunInputs<'_>, snapshot: &Snapshot) -> Result<Option<DeviceSet>, String> {
+/// The devices that meet the policy's `health`, or may meet it, and those that certainly do.
+fn health_of(inputs: &RunInputs<'_>, snapshot: &Snapshot) -> Result<Health, String> {
     let policy = &inputs.set.policy;
     if policy.guard.rollout.as_ref().is_none_or(|rollout| rollout.health.is_none()) {
-        return Ok(None);
+        return Ok(Health::default());
     }
     let now = inputs.context.policy_now();
     let selected = selection::select(policy, snapshot, inputs.hunting, now);
     let first = |findings: Vec<mdetag_core::diagnostic::Diagnostic>| {
         findings.into_iter().next().map_or_else(String::new, |finding| finding.message)
     };
-    selected.map(|selections| selections.ill).map_err(first)
+    let health =
+        |selections: selection::Selections| Health { ill: selections.ill, surely: selections.surely_ill };
+    selected.map(health).map_err(first)
+}
+
+/// Devices by the policy's `health`; nothing without that gate.
+#[derive(Default)]
+struct Health {
+    /// After a wave these count as sick: missing evidence does, too.
+    ill: Option<DeviceSet>,
+    /// Before a wave only these do.
+    surely: Option<DeviceSet>,
 }
 
 fn ids(snapshot: &Snapshot, devices: Option<&DeviceSet>) -> HashSet<Arc<str>> {

@@ -121,6 +121,22 @@ fn the_gates_of_a_run_s_first_part_judge_all_of_its_waves() {
 }
 
 #[test]
+fn a_health_gate_that_nobody_can_judge_before_and_after_a_wave_stops_the_rollout() {
+    let project = project(HEALTH);
+    // None of these is a device: whom the list names is unknown, before the wave as well.
+    project.write("policies/ill.txt", "gone-1\ngone-2\n");
+    project.write(
+        "policies/p.yaml",
+        &text(&HEALTH.replace("healthStatus: Inactive", "deviceName: { inFile: ill.txt }")),
+    );
+    project.run(&APPLY).exits(6);
+    hour(&project);
+    let failed = project.run(&RESUME).exits(4).json();
+    assert_eq!((&failed["gate"]["gate"], &failed["gate"]["bad"]), (&json!("health"), &json!(10)), "{failed}");
+    assert_eq!(tagged(&project).len(), 10);
+}
+
+#[test]
 fn a_commit_does_not_pass_a_gate_that_failed() {
     let project = project("from: 5, waves: [10, 100%]");
     let words = [&APPLY[..], &["--sandbox-fault", "html_502=bulkTag:1-10"], &FAST].concat();

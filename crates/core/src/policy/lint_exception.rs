@@ -15,7 +15,7 @@ pub struct LintException {
 }
 
 /// Codes that only a plan tells: whether an exception of these is needed, no policy file says.
-const TOLD_BY_PLANS: [&str; 3] = ["N0601", "W0701", "W0702"];
+const TOLD_BY_PLANS: [&str; 5] = ["N0601", "W0302", "W0303", "W0701", "W0702"];
 
 impl LintException {
     /// Whether a finding is meant.

@@ -88,7 +88,9 @@ pub(super) fn evaluate(
     let accepted = |node: &Option<NodeId>| node.map(|node| within_scope(graph.bounds(node).surely));
     let accepted = program.accepted.iter().map(accepted).collect();
     // A device that leaves the scope during a rollout can still be sick, and missing evidence counts as sick.
-    let ill = program.ill.map(|node| owned(possibly(node)));
+    let health = program.ill.map(|node| graph.bounds(node));
+    let (ill, surely_ill) =
+        health.map(|Bounds { surely, possibly }| (owned(possibly), owned(surely))).unzip();
     let idle = |node: &Option<NodeId>| node.is_some_and(|node| possibly(node).is_disjoint(scope));
     let idle_selectors = (0..program.named.len()).filter(|index| idle(&program.named[*index])).collect();
     unmatched.extend(unmatched_values);
@@ -102,6 +104,7 @@ pub(super) fn evaluate(
         protections,
         first,
         ill,
+        surely_ill,
         accepted,
         joins,
         unmatched,

@@ -48,6 +48,9 @@ pub struct Selections {
     pub first: Option<DeviceSet>,
     /// Devices, in scope or not, that are sick by the rollout's `health`; `None` if the policy has no such gate.
     pub ill: Option<DeviceSet>,
+    /// Those of them that are certainly sick. Who was sick before a wave is one of these: else a device that nobody could judge
+    /// before would never be newly sick.
+    pub surely_ill: Option<DeviceSet>,
     /// For each entry of `guard.accept`, the devices in scope that it names; `None` if it names all.
     pub accepted: Vec<Option<DeviceSet>>,
     /// For each of [`Policy::lookups`], the row of each device.

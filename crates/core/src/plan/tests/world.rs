@@ -165,6 +165,7 @@ impl World {
             protections: self.protected.iter().map(set).collect(),
             first: None,
             ill: None,
+            surely_ill: None,
             accepted: Vec::new(),
             joins: Vec::new(),
             unmatched: Vec::new(),
