@@ -59,7 +59,7 @@ struct Rollout<'a, 'r> {
     journal: Journal,
     /// All entries of the journal.
     entries: Vec<Entry>,
-    /// Devices that were sick in the last read.
+    /// Devices that were certainly sick in the last read.
     ill: HashSet<Arc<str>>,
     given_up: Vec<(Lane, String)>,
     has_lost: bool,

@@ -123,7 +123,7 @@ fn the_gates_of_a_run_s_first_part_judge_all_of_its_waves() {
 #[test]
 fn a_health_gate_that_nobody_can_judge_before_and_after_a_wave_stops_the_rollout() {
     let project = project(HEALTH);
-    // None of these is a device: whom the list names is unknown, before the wave as well.
+    // None of these is a device, so mdetag cannot know whom the list names, before the wave or after it.
     project.write("policies/ill.txt", "gone-1\ngone-2\n");
     project.write(
         "policies/p.yaml",

@@ -110,7 +110,7 @@ fn where_patch_is_closed_missing_or_broken_the_documented_routes_do_the_work() {
         let fared = apply_knowing(plan, service, RunOptions::default(), &origins);
         assert_eq!(fared.count(Outcome::Done), 120, "combined, {status}");
         let tried = fared.calls(Lane::UpdateDevice);
-        // A 400 speaks of one device only; every other answer gives the route up after a few devices.
+        // A 400 is about one device only; every other answer gives up the route.
         assert!(tried > 0 && (status == 400 || tried <= 40), "{status}: {tried} calls");
     }
 }

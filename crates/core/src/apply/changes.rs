@@ -275,7 +275,7 @@ impl<'p> Changes<'p> {
         )
     }
 
-    /// The tags that a device carries if nobody else changes it: those read, with the changes done so far.
+    /// The expected tags of a device, without edits by others: those read, with the changes done so far.
     pub(super) fn expected_tags(&self, device: u32) -> Vec<u32> {
         let observed = self.plan.changes.get(device as usize).map_or(&[][..], |change| &change.observed_tags);
         let mut expected: Vec<u32> = observed.iter().map(|tag| tag.0).collect();

@@ -10,7 +10,7 @@ use crate::inventory::DeviceSet;
 use super::candidates::{Candidate, Comparison};
 use super::write::scalar;
 
-/// The most values of a list. Nobody would write a longer one in a selector.
+/// The most values of a list. A longer one belongs in a file, not in a selector.
 const LONGEST_LIST: usize = 8;
 
 /// The number of broad conditions that are tried together with a second one.

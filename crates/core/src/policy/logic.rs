@@ -244,26 +244,21 @@ impl Formula<'_> {
         match self {
             Formula::Always => Some(true),
             Formula::Never => Some(false),
-            Formula::All(parts) => {
-                let all: Vec<Option<bool>> = parts.iter().map(|part| part.holds_for(field, value)).collect();
-                if all.contains(&Some(false)) {
-                    Some(false)
-                } else {
-                    all.into_iter().collect::<Option<Vec<_>>>().map(|_| true)
-                }
-            }
-            Formula::Any(parts) => {
-                let all: Vec<Option<bool>> = parts.iter().map(|part| part.holds_for(field, value)).collect();
-                if all.contains(&Some(true)) {
-                    Some(true)
-                } else {
-                    all.into_iter().collect::<Option<Vec<_>>>().map(|_| false)
-                }
-            }
+            Formula::All(parts) => decided_by(false, parts, field, value),
+            Formula::Any(parts) => decided_by(true, parts, field, value),
             Formula::Atom(atom) => atom.holds_for(field, value),
             Formula::Not(atom) => atom.holds_for(field, value).map(|holds| !holds),
         }
     }
+}
+
+/// What parts say together if one part with the answer `deciding` decides for all: `false` in `All`, `true` in `Any`.
+fn decided_by(deciding: bool, parts: &[Formula<'_>], field: Field, value: &str) -> Option<bool> {
+    let answers: Vec<Option<bool>> = parts.iter().map(|part| part.holds_for(field, value)).collect();
+    if answers.contains(&Some(deciding)) {
+        return Some(deciding);
+    }
+    answers.iter().all(Option::is_some).then_some(!deciding)
 }
 
 impl Atom<'_> {

@@ -186,7 +186,7 @@ impl GroupComparison<'_> {
             }
             let reported = live.of(row);
             let is_late = self.written_lately.contains(row);
-            // Whoever is in a group that nobody can predict says nothing of the others either.
+            // A device in an unpredictable group says nothing about the file.
             let mut ends = [Some(predicted), reported].into_iter().flatten();
             if is_late || ends.any(|group| self.groups.is_unpredictable(group)) {
                 found.left_out += 1;
